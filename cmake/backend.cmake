@@ -1,0 +1,23 @@
+# Turns LOOP_BACKEND into loop_backend, or stops with one sentence.
+
+if(LOOP_BACKEND STREQUAL "auto")
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux" OR CMAKE_SYSTEM_NAME STREQUAL "Android")
+        set(loop_backend epoll)
+    elseif(CMAKE_SYSTEM_NAME MATCHES "^(Darwin|iOS|FreeBSD|NetBSD|OpenBSD|DragonFly)$")
+        set(loop_backend kqueue)
+    elseif(CMAKE_SYSTEM_NAME STREQUAL "Windows")
+        set(loop_backend iocp)
+    else()
+        message(FATAL_ERROR "loop: there is no backend for the system '${CMAKE_SYSTEM_NAME}'.")
+    endif()
+elseif(LOOP_BACKEND MATCHES "^(epoll|kqueue|iocp)$")
+    set(loop_backend ${LOOP_BACKEND})
+else()
+    message(FATAL_ERROR "loop: LOOP_BACKEND '${LOOP_BACKEND}' is unknown; use auto, epoll, kqueue or iocp.")
+endif()
+
+if(NOT loop_backend STREQUAL "epoll")
+    message(FATAL_ERROR "loop: the ${loop_backend} backend does not exist yet; only epoll, on Linux, does.")
+elseif(NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
+    message(FATAL_ERROR "loop: the epoll backend needs Linux, and this system is ${CMAKE_SYSTEM_NAME}.")
+endif()

@@ -1,0 +1,30 @@
+# Script: writes OUTPUT, the ctest rows of the test program PROGRAM.
+
+file(REMOVE "${OUTPUT}")
+execute_process(COMMAND "${PROGRAM}" --list
+    OUTPUT_VARIABLE names
+    ERROR_VARIABLE errors
+    RESULT_VARIABLE result
+    TIMEOUT 30)
+if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${PROGRAM} --list: ${result}\n${errors}")
+endif()
+
+string(REGEX MATCHALL "[A-Za-z0-9_]+" names "${names}")
+set(unique ${names})
+list(REMOVE_DUPLICATES unique)
+if(NOT names OR NOT unique STREQUAL names)
+    message(FATAL_ERROR "${PROGRAM} --list: no tests, or one registered twice")
+endif()
+
+set(text "separate_arguments(launcher UNIX_COMMAND \"\$ENV{LOOP_TEST_LAUNCHER}\")
+set(timeout ${TIMEOUT})
+if(\"\$ENV{LOOP_TEST_TIMEOUT_FACTOR}\" MATCHES \"^[0-9]+\$\")
+    math(EXPR timeout \"\${timeout} * \$ENV{LOOP_TEST_TIMEOUT_FACTOR}\")
+endif()
+")
+foreach(name IN LISTS names)
+    string(APPEND text "add_test(${NAME}.${name} \${launcher} \"${PROGRAM}\" ${name})\n"
+        "set_tests_properties(${NAME}.${name} PROPERTIES TIMEOUT \${timeout})\n")
+endforeach()
+file(WRITE "${OUTPUT}" "${text}")

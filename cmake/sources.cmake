@@ -1,0 +1,39 @@
+# Every source file of the library. To add one, add its line to the group it belongs to.
+
+set(loop_core_sources
+    src/address.c
+    src/alloc.c
+    src/async.c
+    src/desc.c
+    src/error.c
+    src/handle.c
+    src/loop.c
+    src/op.c
+    src/phase.c
+    src/stream.c
+    src/task.c
+    src/tcp.c
+    src/timer.c
+    src/timer_heap.c
+    src/version.c
+)
+
+set(loop_posix_sources
+    src/posix/clock.c
+    src/posix/error.c
+    src/posix/fd_table.c
+    src/posix/io.c
+    src/posix/readiness.c
+    src/posix/socket.c
+    src/posix/sys.c
+)
+
+set(loop_epoll_sources
+    src/epoll/epoll.c
+)
+
+# Compiled with the tests, linked nowhere: their layout assertions hold before the backends exist.
+set(loop_stub_sources
+    src/kqueue/kqueue.c
+    src/iocp/iocp.c
+)

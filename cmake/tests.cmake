@@ -1,0 +1,44 @@
+# loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])
+#
+# Builds the test program test_<name> and makes each of its test functions a row of ctest, "<name>.<function>", with
+# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list.
+#
+# When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
+# LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts.
+function(loop_add_test)
+    cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES")
+    if(NOT arg_NAME OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
+        message(FATAL_ERROR "loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])")
+    endif()
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 60)
+    endif()
+
+    set(target test_${arg_NAME})
+    add_executable(${target} ${arg_SOURCES})
+    loop_target_flags(${target})
+    if(LOOP_HAS_NO_STRICT_ALIASING)
+        target_compile_options(${target} PRIVATE -fno-strict-aliasing)
+    endif()
+    # The tests may include internal headers, so they see what the library's own files see.
+    target_include_directories(${target} PRIVATE ${loop_private_includes})
+    if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
+        target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+    endif()
+    target_link_libraries(${target} PRIVATE loop_test_harness loop_static Threads::Threads)
+
+    set(rows "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.rows.cmake")
+    set(include "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.ctest.cmake")
+    add_custom_command(TARGET ${target} POST_BUILD
+        COMMAND "${CMAKE_COMMAND}"
+            "-DNAME=${arg_NAME}"
+            "-DPROGRAM=$<TARGET_FILE:${target}>"
+            "-DTIMEOUT=${arg_TIMEOUT}"
+            "-DOUTPUT=${rows}"
+            -P "${PROJECT_SOURCE_DIR}/cmake/discover.cmake"
+        BYPRODUCTS "${rows}"
+        VERBATIM)
+    file(WRITE "${include}" "if(EXISTS \"${rows}\")\n    include(\"${rows}\")\n"
+        "else()\n    add_test(${arg_NAME}.not_built not_built)\nendif()\n")
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${include}")
+endfunction()

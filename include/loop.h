@@ -1,0 +1,724 @@
+/*
+ * loop.h - an event loop for C programs and language runtimes.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * CONTENTS
+ *   conventions, ABI          this comment
+ *   version, errors           LOOP_VERSION_*, LOOP_E*, loop_strerror
+ *   the loop                  loop_init, loop_run, loop_close
+ *   handles                   what timers, TCP connections and the others have in common
+ *   timers, phases            loop_timer_t, loop_prepare_t, loop_check_t, loop_idle_t
+ *   other threads             loop_post, loop_async_t
+ *   operations                loop_desc_t, loop_op_t: one request on one descriptor, one result
+ *   TCP                       loop_tcp_t: listeners and connections
+ *   addresses                 loop_ip_addr, loop_ip_name
+ *
+ * CONVENTIONS, which hold for every function unless its comment says otherwise
+ *   Results    0 or a non-negative value is success. Errors are negative LOOP_E* codes, the same on every platform.
+ *              A call that fails has changed nothing and completes nothing.
+ *   Arguments  A NULL where none is allowed, or a value out of range: LOOP_EINVAL. A handle that is closing or closed:
+ *              LOOP_EBADF.
+ *   Threads    A loop, its handles and its operations are used by one thread at a time. Only loop_post() and
+ *              loop_async_send() may be called from any thread. Functions without a loop or handle argument may be
+ *              called from any thread.
+ *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_walk() and loop_close(). A callback may
+ *              call every function of its loop but loop_run() and loop_close(), which answer LOOP_EBUSY there.
+ *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly.
+ *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
+ *
+ * MEMORY
+ *   thing             allocated by    free to reuse
+ *   loop_t            the library     after loop_close() returned 0
+ *   handles           the caller      when the close callback is entered (without one: once loop_run() has passed its
+ *                                     closing phase)
+ *   operations        the caller      when the operation's callback is entered
+ *   tasks             the caller      when the task's callback is entered
+ *   buffers (data)    the caller      like their operation; loop_tcp_try_write(): when it returns
+ *   arrays of buffers the caller      when the submitting call returns
+ *   read data         the library     when the read callback returns (or the caller's own, by loop_alloc_cb)
+ *
+ * ABI AND VERSIONS
+ *   Handles, operations and tasks have a fixed size with reserved room. Members named `data`, and those documented as
+ *   results, are the caller's to use; `opaque` members are the library's. Never copy or move one that is in use.
+ *   Versions are major.minor.patch. Before 1.0 a minor version may change API and ABI, and the SONAME carries
+ *   major.minor; from 1.0 on only a major version does, and the SONAME carries the major number alone. Structures
+ *   filled in by the caller begin with their size, so that they can grow within a major version. Error codes and
+ *   enumerators keep their values.
+ */
+#ifndef LOOP_H
+#define LOOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#if defined(LOOP_BUILD_SHARED)
+#define LOOP_EXTERN __declspec(dllexport)
+#elif defined(LOOP_USE_SHARED)
+#define LOOP_EXTERN __declspec(dllimport)
+#else
+#define LOOP_EXTERN
+#endif
+#elif defined(__GNUC__)
+#define LOOP_EXTERN __attribute__((visibility("default")))
+#else
+#define LOOP_EXTERN
+#endif
+
+/* ------------------------------------------------------------------------------------------------ version, errors -- */
+
+#define LOOP_VERSION_MAJOR 0
+#define LOOP_VERSION_MINOR 1
+#define LOOP_VERSION_PATCH 0
+#define LOOP_VERSION_NUMBER (LOOP_VERSION_MAJOR * 1000000 + LOOP_VERSION_MINOR * 1000 + LOOP_VERSION_PATCH)
+
+/* The version of the library that is linked, as LOOP_VERSION_NUMBER encodes it. Any thread. */
+LOOP_EXTERN unsigned loop_version(void);
+
+/* The same as text, "0.1.0". Static storage. Any thread. */
+LOOP_EXTERN const char *loop_version_string(void);
+
+/*
+ * Every error of the library: name, value, meaning. Where Linux has an errno value of that name the value is its
+ * negative, on every platform, so that codes can be compared with what strace shows; do not pass them to strerror(3).
+ */
+#define LOOP_SYSTEM_ERRORS(X)                                                                                          \
+    X(EPERM, -1, "operation not permitted")                                                                            \
+    X(ENOENT, -2, "no such file or directory")                                                                         \
+    X(EINTR, -4, "interrupted system call")                                                                            \
+    X(EIO, -5, "i/o error")                                                                                            \
+    X(ENXIO, -6, "no such device or address")                                                                          \
+    X(EBADF, -9, "bad descriptor, or handle closing or closed")                                                        \
+    X(EAGAIN, -11, "resource temporarily unavailable")                                                                 \
+    X(ENOMEM, -12, "not enough memory")                                                                                \
+    X(EACCES, -13, "permission denied")                                                                                \
+    X(EFAULT, -14, "bad address in system call argument")                                                              \
+    X(EBUSY, -16, "resource busy or in use")                                                                           \
+    X(EEXIST, -17, "already exists, or already watched by this loop")                                                  \
+    X(ENODEV, -19, "no such device")                                                                                   \
+    X(ENOTDIR, -20, "not a directory")                                                                                 \
+    X(EISDIR, -21, "illegal operation on a directory")                                                                 \
+    X(EINVAL, -22, "invalid argument")                                                                                 \
+    X(ENFILE, -23, "file table overflow")                                                                              \
+    X(EMFILE, -24, "too many open files")                                                                              \
+    X(ENOTTY, -25, "inappropriate ioctl for device")                                                                   \
+    X(EFBIG, -27, "file too large")                                                                                    \
+    X(ENOSPC, -28, "no space left on device")                                                                          \
+    X(ESPIPE, -29, "invalid seek")                                                                                     \
+    X(EROFS, -30, "read-only file system")                                                                             \
+    X(EPIPE, -32, "broken pipe, or write after shutdown")                                                              \
+    X(ERANGE, -34, "result too large")                                                                                 \
+    X(ENAMETOOLONG, -36, "name too long")                                                                              \
+    X(ENOSYS, -38, "function not implemented")                                                                         \
+    X(EOVERFLOW, -75, "value too large for defined data type")                                                         \
+    X(ENOTSOCK, -88, "socket operation on non-socket")                                                                 \
+    X(EDESTADDRREQ, -89, "destination address required")                                                               \
+    X(EMSGSIZE, -90, "message too long")                                                                               \
+    X(EPROTOTYPE, -91, "protocol wrong type for socket")                                                               \
+    X(ENOPROTOOPT, -92, "protocol option not available")                                                               \
+    X(EPROTONOSUPPORT, -93, "protocol not supported")                                                                  \
+    X(ENOTSUP, -95, "operation not supported")                                                                         \
+    X(EAFNOSUPPORT, -97, "address family not supported")                                                               \
+    X(EADDRINUSE, -98, "address already in use")                                                                       \
+    X(EADDRNOTAVAIL, -99, "address not available")                                                                     \
+    X(ENETDOWN, -100, "network is down")                                                                               \
+    X(ENETUNREACH, -101, "network is unreachable")                                                                     \
+    X(ECONNABORTED, -103, "connection aborted")                                                                        \
+    X(ECONNRESET, -104, "connection reset by peer")                                                                    \
+    X(ENOBUFS, -105, "no buffer space available")                                                                      \
+    X(EISCONN, -106, "socket is already connected")                                                                    \
+    X(ENOTCONN, -107, "socket is not connected")                                                                       \
+    X(ESHUTDOWN, -108, "cannot send after transport endpoint shutdown")                                                \
+    X(ETIMEDOUT, -110, "timed out")                                                                                    \
+    X(ECONNREFUSED, -111, "connection refused")                                                                        \
+    X(EHOSTDOWN, -112, "host is down")                                                                                 \
+    X(EHOSTUNREACH, -113, "host is unreachable")                                                                       \
+    X(EALREADY, -114, "already in progress")                                                                           \
+    X(ECANCELED, -125, "operation canceled")
+
+/* Those without a counterpart in the system. */
+#define LOOP_OWN_ERRORS(X)                                                                                             \
+    X(UNKNOWN, -4094, "unknown error")                                                                                 \
+    X(EOF, -4095, "end of file")                                                                                       \
+    X(ECLOSED, -4096, "loop is closed or closing")                                                                     \
+    X(ENOTPOLLABLE, -4097, "descriptor cannot be polled (a regular file, or an inherited synchronous handle)")
+
+#define LOOP_ERRORS(X) LOOP_SYSTEM_ERRORS(X) LOOP_OWN_ERRORS(X)
+
+enum {
+#define LOOP_ERROR_ENUMERATOR(name, value, message) LOOP_##name = (value),
+    LOOP_ERRORS(LOOP_ERROR_ENUMERATOR)
+#undef LOOP_ERROR_ENUMERATOR
+    LOOP_OK = 0
+};
+
+/* The meaning of an error code in words; "unknown error" for what is no LOOP_E* code. Static storage. Any thread. */
+LOOP_EXTERN const char *loop_strerror(int error);
+
+/* The name of an error code, "ECONNRESET"; "UNKNOWN" for what is no LOOP_E* code. Static storage. Any thread. */
+LOOP_EXTERN const char *loop_err_name(int error);
+
+/*
+ * The LOOP_E* code of a system's error number: errno on POSIX systems, GetLastError() or WSAGetLastError() on Windows.
+ * 0 gives 0; a number without a counterpart gives LOOP_UNKNOWN; a negative number is taken for a LOOP_E* code and
+ * returned as it is. Any thread.
+ */
+LOOP_EXTERN int loop_translate_sys_error(int sys_error);
+
+/* -------------------------------------------------------------------------------------------------------- the loop -- */
+
+typedef struct loop loop_t;
+typedef struct loop_handle loop_handle_t;
+typedef struct loop_timer loop_timer_t;
+typedef struct loop_prepare loop_prepare_t;
+typedef struct loop_check loop_check_t;
+typedef struct loop_idle loop_idle_t;
+typedef struct loop_async loop_async_t;
+typedef struct loop_task loop_task_t;
+typedef struct loop_desc loop_desc_t;
+typedef struct loop_op loop_op_t;
+typedef struct loop_tcp loop_tcp_t;
+
+#define LOOP_US(n) ((uint64_t)(n)*1000u)
+#define LOOP_MS(n) ((uint64_t)(n)*1000000u)
+#define LOOP_SEC(n) ((uint64_t)(n)*1000000000u)
+
+/*
+ * Where a loop gets its memory. One function does all: size 0 frees ptr (and returns NULL), ptr NULL allocates, else it
+ * resizes as realloc(3) does. It returns NULL when there is no memory; the old block is then unchanged. Results are
+ * aligned for any object. Called on the loop's thread only.
+ */
+typedef struct loop_allocator {
+    void *(*resize)(void *context, void *ptr, size_t size);
+    void *context;
+} loop_allocator_t;
+
+/* Options of loop_init(). Start from LOOP_OPTIONS_INIT and set what differs. */
+typedef struct loop_options {
+    size_t size;                       /* sizeof(loop_options_t) */
+    const loop_allocator_t *allocator; /* copied; NULL: realloc(3) and free(3) */
+    void *data;                        /* initial value of loop_get_data() */
+    unsigned flags;                    /* none yet: 0 */
+} loop_options_t;
+
+#ifdef __cplusplus
+#define LOOP_OPTIONS_INIT                                                                                              \
+    {                                                                                                                  \
+        sizeof(loop_options_t), NULL, NULL, 0                                                                          \
+    }
+#else
+#define LOOP_OPTIONS_INIT                                                                                              \
+    {                                                                                                                  \
+        .size = sizeof(loop_options_t)                                                                                 \
+    }
+#endif
+
+/*
+ * Makes a loop and stores it in *loop. options may be NULL. Any thread; the thread that runs the loop uses it afterwards.
+ * Errors: LOOP_ENOMEM; LOOP_EMFILE, LOOP_ENFILE (no descriptor free); LOOP_EINVAL (unknown flags, or a size this library
+ * does not know). *loop is NULL after an error.
+ */
+LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
+
+/*
+ * Frees a loop. From its start until it returns loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call
+ * with LOOP_ECANCELED, once. After it returned 0 nobody may use the loop, from any thread.
+ * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation has not completed, or the
+ * call came from a callback of this loop.
+ * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
+ */
+LOOP_EXTERN int loop_close(loop_t *loop);
+
+typedef enum loop_run_mode {
+    LOOP_RUN_DEFAULT = 0, /* until nothing keeps the loop alive, or loop_stop() */
+    LOOP_RUN_ONCE = 1,    /* one turn: waits until at least one callback could run or a timer is due */
+    LOOP_RUN_NOWAIT = 2   /* one turn without waiting */
+} loop_run_mode;
+
+/*
+ * Runs turns. The order of one turn is a promise:
+ *
+ *   1. what the last turn left in the ready queue     5. dispatch: finished operations, readable handles, tasks, asyncs
+ *   2. idle handles                                   6. check handles
+ *   3. prepare handles                                7. close callbacks
+ *   4. poll: waits for events, a wake-up or a timer   8. due timers, by due time, then in order of their start
+ *
+ * LOOP_RUN_DEFAULT also runs due timers once before its first turn. Idle handles, closing handles and anything ready make
+ * step 4 return at once. Step 5 is bounded: what one turn does not get to is left for step 1 of the next, so that no
+ * descriptor starves another.
+ *
+ * A loop is alive while it has a handle that is active and referenced, an operation or a task that has not completed, or
+ * a handle that is closing.
+ *
+ * Returns 0 when nothing keeps the loop alive any more, 1 when it is still alive (stopped, or one of the other modes).
+ * Errors: LOOP_EBUSY (called from a callback of this loop); LOOP_EINVAL (no such mode); what the system's wait reports
+ * when it fails for good. After an error the loop may be run again.
+ */
+LOOP_EXTERN int loop_run(loop_t *loop, loop_run_mode mode);
+
+/* Makes loop_run() return after the current turn; called outside of loop_run(), it makes the next call return before its
+ * first turn. */
+LOOP_EXTERN int loop_stop(loop_t *loop);
+
+/* 1 while something keeps the loop alive (see loop_run), else 0; 0 for NULL. */
+LOOP_EXTERN int loop_alive(const loop_t *loop);
+
+/*
+ * The loop's time in ns: read from the monotonic clock once after each wait, at the first need, and then kept, so that all
+ * callbacks of a turn see about the same time. Its zero point is arbitrary. 0 for NULL.
+ */
+LOOP_EXTERN uint64_t loop_now(loop_t *loop);
+
+/* Reads the clock anew, for callbacks that ran for long. */
+LOOP_EXTERN int loop_update_time(loop_t *loop);
+
+/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and may start new
+ * ones, which may or may not be visited. Callbacks: cb. */
+LOOP_EXTERN int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg);
+
+/* A pointer of the caller's, kept with the loop; loop_get_data gives NULL for NULL. */
+LOOP_EXTERN void loop_set_data(loop_t *loop, void *data);
+LOOP_EXTERN void *loop_get_data(const loop_t *loop);
+
+/* --------------------------------------------------------------------------------------------------------- handles -- */
+
+typedef enum loop_handle_type {
+    LOOP_UNKNOWN_HANDLE = 0,
+    LOOP_TIMER = 1,
+    LOOP_PREPARE = 2,
+    LOOP_CHECK = 3,
+    LOOP_IDLE = 4,
+    LOOP_ASYNC = 5,
+    LOOP_DESC = 6,
+    LOOP_TCP = 7
+} loop_handle_type;
+
+/* What all handles begin with; their first member is named `handle`. */
+struct loop_handle {
+    void *data; /* the caller's */
+    uint64_t opaque[7];
+};
+
+typedef void (*loop_close_cb)(loop_handle_t *handle);
+
+/*
+ * Closes a handle: stops it, cancels its unfinished operations (they complete with LOOP_ECANCELED; what has finished keeps
+ * its result), and calls cb (which may be NULL) in the closing phase of a turn, after the last of them. No callback of the
+ * handle comes after that one, and the memory is the caller's again when it is entered.
+ * Errors: LOOP_EBADF (it is closing already).
+ */
+LOOP_EXTERN int loop_handle_close(loop_handle_t *handle, loop_close_cb cb);
+
+/* Whether an active handle keeps its loop alive: it does (ref, the default) or not (unref). Both may be called again. */
+LOOP_EXTERN int loop_handle_ref(loop_handle_t *handle);
+LOOP_EXTERN int loop_handle_unref(loop_handle_t *handle);
+/* 1 or 0; 0 for NULL. */
+LOOP_EXTERN int loop_handle_has_ref(const loop_handle_t *handle);
+
+/* 1 while the handle does something: a started timer, prepare, check or idle; an async until it is closed; a TCP handle
+ * that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing handles. */
+LOOP_EXTERN int loop_handle_is_active(const loop_handle_t *handle);
+
+/* 1 from loop_handle_close() on, else 0. */
+LOOP_EXTERN int loop_handle_is_closing(const loop_handle_t *handle);
+
+/* The type of an open or closing handle, LOOP_UNKNOWN_HANDLE for NULL and after the close callback. */
+LOOP_EXTERN loop_handle_type loop_handle_get_type(const loop_handle_t *handle);
+
+/* "timer", "tcp", …; "unknown" for what is no type. Static storage. Any thread. */
+LOOP_EXTERN const char *loop_handle_type_name(loop_handle_type type);
+
+/* The handle's loop; NULL for NULL and after the close callback. */
+LOOP_EXTERN loop_t *loop_handle_get_loop(const loop_handle_t *handle);
+
+/* ---------------------------------------------------------------------------------------------------------- timers -- */
+
+struct loop_timer {
+    loop_handle_t handle;
+    uint64_t opaque[6];
+};
+
+typedef void (*loop_timer_cb)(loop_timer_t *timer);
+
+/* Errors of all *_init functions: LOOP_ECLOSED (the loop is being closed). */
+LOOP_EXTERN int loop_timer_init(loop_t *loop, loop_timer_t *timer);
+
+/*
+ * Starts a timer, or moves a started one: cb is called timeout ns from loop_now(), never earlier, and then, if repeat is
+ * not 0, every repeat ns counted from the call before. A timeout of 0 comes in the next timer phase that begins after this
+ * call, never inside it. A sum past 2^64 counts as the end of time.
+ * Moving a started timer to later costs no more than a few stores.
+ * Errors: LOOP_EINVAL (cb is NULL); LOOP_ENOMEM (the timer is then as it was).
+ */
+LOOP_EXTERN int loop_timer_start(loop_timer_t *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat);
+
+/* Stops a timer; one that is not started stays so. */
+LOOP_EXTERN int loop_timer_stop(loop_timer_t *timer);
+
+/* Starts a repeating timer anew, repeat ns from loop_now(). Errors: LOOP_EINVAL (never started, or no repeat);
+ * LOOP_ENOMEM. */
+LOOP_EXTERN int loop_timer_again(loop_timer_t *timer);
+
+/* The repeat interval in ns. A new value counts from the next expiry on; 0 makes the next one the last. */
+LOOP_EXTERN int loop_timer_set_repeat(loop_timer_t *timer, uint64_t repeat);
+LOOP_EXTERN uint64_t loop_timer_get_repeat(const loop_timer_t *timer);
+
+/* ns from loop_now() until the timer is due; 0 if it is due, not started, or NULL. */
+LOOP_EXTERN uint64_t loop_timer_get_due_in(const loop_timer_t *timer);
+
+/* ---------------------------------------------------------------------------------------------------------- phases -- */
+
+struct loop_prepare {
+    loop_handle_t handle;
+    uint64_t opaque[3];
+};
+
+struct loop_check {
+    loop_handle_t handle;
+    uint64_t opaque[3];
+};
+
+struct loop_idle {
+    loop_handle_t handle;
+    uint64_t opaque[3];
+};
+
+typedef void (*loop_prepare_cb)(loop_prepare_t *prepare);
+typedef void (*loop_check_cb)(loop_check_t *check);
+typedef void (*loop_idle_cb)(loop_idle_t *idle);
+
+/*
+ * Callbacks at fixed points of every turn (see loop_run): prepare before the wait, check after dispatch, idle before
+ * prepare; an active idle handle also keeps the wait from blocking. Within a phase they run in the order of their start. One
+ * that is started in its own phase runs from the next turn on. Starting a started one does nothing and returns 0, its
+ * callback stays. Errors of start: LOOP_EINVAL (cb is NULL).
+ */
+LOOP_EXTERN int loop_prepare_init(loop_t *loop, loop_prepare_t *prepare);
+LOOP_EXTERN int loop_prepare_start(loop_prepare_t *prepare, loop_prepare_cb cb);
+LOOP_EXTERN int loop_prepare_stop(loop_prepare_t *prepare);
+
+LOOP_EXTERN int loop_check_init(loop_t *loop, loop_check_t *check);
+LOOP_EXTERN int loop_check_start(loop_check_t *check, loop_check_cb cb);
+LOOP_EXTERN int loop_check_stop(loop_check_t *check);
+
+LOOP_EXTERN int loop_idle_init(loop_t *loop, loop_idle_t *idle);
+LOOP_EXTERN int loop_idle_start(loop_idle_t *idle, loop_idle_cb cb);
+LOOP_EXTERN int loop_idle_stop(loop_idle_t *idle);
+
+/* --------------------------------------------------------------------------------------------------- other threads -- */
+
+typedef void (*loop_task_cb)(loop_task_t *task, int status);
+
+/* One function call to be made by a loop. Zero it (`= {0}` or memset) before its first use. */
+struct loop_task {
+    void *data; /* the caller's */
+    uint64_t opaque[4];
+};
+
+/*
+ * Makes the loop call cb(task, 0) on its thread, in the dispatch phase; cb(task, LOOP_ECANCELED) if loop_close() comes
+ * first. Tasks never coalesce, and those of one thread run in the order they were posted. Allocates nothing and cannot fail
+ * for lack of resources; at most one wake-up system call is made per sleep of the loop.
+ * The caller makes sure that the loop has not been freed.
+ * Any thread. Errors: LOOP_ECLOSED (loop_close() has begun; the task is left alone); LOOP_EBUSY (the task is queued already).
+ */
+LOOP_EXTERN int loop_post(loop_t *loop, loop_task_t *task, loop_task_cb cb);
+
+struct loop_async {
+    loop_handle_t handle;
+    uint64_t opaque[4];
+};
+
+typedef void (*loop_async_cb)(loop_async_t *async);
+
+/* A handle that other threads can signal. It is active, and keeps its loop alive, until it is closed.
+ * Errors: LOOP_EINVAL (cb is NULL). */
+LOOP_EXTERN int loop_async_init(loop_t *loop, loop_async_t *async, loop_async_cb cb);
+
+/*
+ * Makes the loop call the handle's callback on its thread, in the dispatch phase: at least once after the last call; calls
+ * made before the callback has begun are merged. What the caller wrote before the call is visible to the callback.
+ * Any thread, until the close callback; also from a signal handler. Errors: LOOP_EBADF (closing).
+ */
+LOOP_EXTERN int loop_async_send(loop_async_t *async);
+
+/* ------------------------------------------------------------------------------------------------------ operations -- */
+
+/* A descriptor of the system: a file descriptor on POSIX systems, a SOCKET or HANDLE on Windows. */
+#if defined(_WIN32)
+typedef uintptr_t loop_os_fd_t;
+#else
+typedef int loop_os_fd_t;
+#endif
+#define LOOP_INVALID_FD ((loop_os_fd_t)-1)
+
+/* A piece of memory. */
+typedef struct loop_buf {
+    void *base;
+    size_t len;
+} loop_buf_t;
+
+/* Addresses are the system's own; include <sys/socket.h> and <netinet/in.h>, or <winsock2.h>, to take them apart. */
+struct sockaddr;
+struct sockaddr_storage;
+
+/*
+ * Private room, in 64-bit words, that a backend has in every descriptor and operation. All of them stand here so that the
+ * layout of each backend can be checked on every system.
+ */
+#define LOOP_PRIVATE_POSIX_DESC_WORDS 1
+#define LOOP_PRIVATE_POSIX_OP_WORDS 1
+#define LOOP_PRIVATE_WINDOWS_DESC_WORDS 16
+#define LOOP_PRIVATE_WINDOWS_OP_WORDS 56
+#if defined(_WIN32)
+#define LOOP_PRIVATE_DESC_WORDS LOOP_PRIVATE_WINDOWS_DESC_WORDS
+#define LOOP_PRIVATE_OP_WORDS LOOP_PRIVATE_WINDOWS_OP_WORDS
+#else
+#define LOOP_PRIVATE_DESC_WORDS LOOP_PRIVATE_POSIX_DESC_WORDS
+#define LOOP_PRIVATE_OP_WORDS LOOP_PRIVATE_POSIX_OP_WORDS
+#endif
+
+/* A descriptor of the caller's, registered with a loop. A handle: close it with loop_handle_close(). */
+struct loop_desc {
+    loop_handle_t handle;
+    uint64_t opaque[15 + LOOP_PRIVATE_DESC_WORDS];
+};
+
+typedef void (*loop_op_cb)(loop_op_t *op);
+
+/*
+ * One request on one descriptor, and its result. Zero it (`= {0}` or memset) before its first use; afterwards it may be
+ * used again and again. From the call that submits it (if that returned 0) until its callback it belongs to the library,
+ * with its buffers. Every submitted operation completes exactly once, on the loop's thread, in the dispatch phase, never
+ * inside the submitting call.
+ */
+struct loop_op {
+    void *data; /* the caller's */
+    /* The result, valid in the callback and until the next use: */
+    size_t bytes;    /* bytes transferred, also when status is an error: what was sent before it */
+    int status;      /* 0, or why it failed; LOOP_EOF for a read at the end of the stream */
+    unsigned flags;  /* LOOP_OP_TRUNCATED; of a readiness operation the LOOP_READABLE and LOOP_WRITABLE found */
+    loop_os_fd_t fd; /* of accept: the new descriptor, non-blocking, close-on-exec, registered with no loop */
+    uint64_t opaque[27 + LOOP_PRIVATE_OP_WORDS];
+};
+
+/* Flags of results. */
+#define LOOP_OP_TRUNCATED 0x100u /* the datagram was longer than the buffers; the rest is lost */
+
+/* Directions of readiness. */
+#define LOOP_READABLE 1u
+#define LOOP_WRITABLE 2u
+
+/* Flags of loop_desc_attach(). */
+#define LOOP_DESC_TCP                                                                                                  \
+    1u /* promise: a non-blocking, close-on-exec TCP socket, such as accept gave. Saves system calls */
+#define LOOP_DESC_OWNED 2u   /* closing the handle also closes the descriptor */
+#define LOOP_DESC_INHERIT 4u /* leave the close-on-exec flag as it is */
+
+/*
+ * Registers a descriptor with a loop, so that operations can be submitted on it. It is made non-blocking and close-on-exec.
+ * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
+ * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next.
+ * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC
+ * (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call.
+ * Source: epoll_ctl(2).
+ */
+LOOP_EXTERN int loop_desc_attach(loop_t *loop, loop_desc_t *desc, loop_os_fd_t fd, unsigned flags);
+
+/*
+ * Ends the registration at once without a callback and without closing the descriptor, for one that goes on in another
+ * loop. The handle's memory is the caller's when it returns 0.
+ * Errors: LOOP_EBUSY (operations are in flight); LOOP_ENOTSUP (Windows: a registration lasts as long as the descriptor).
+ */
+LOOP_EXTERN int loop_desc_detach(loop_desc_t *desc);
+
+/* The descriptor, LOOP_INVALID_FD if there is none. */
+LOOP_EXTERN loop_os_fd_t loop_desc_fd(const loop_desc_t *desc);
+
+/*
+ * The operations. Several may be in flight on one descriptor: reading ones (accept, read, receive) complete in the order
+ * they were submitted, and so do writing ones (connect, write, send), independent of each other. What the system can do at
+ * once is done in the submitting call; the completion comes all the same through the loop.
+ *
+ * Errors that all of them return: LOOP_EINVAL; LOOP_EBUSY (op is in flight already); LOOP_EBADF (desc is closing);
+ * LOOP_ENOMEM (the descriptor is not ready and there is no memory for a copy of more than 8 buffers, for datagrams of more
+ * than 1); LOOP_ECLOSED. Everything else, the system's errors above all, is in the completion's status.
+ */
+
+/* Waits for a connection on a listening socket: op->fd. It takes the connection only, see loop_desc_attach() and
+ * loop_tcp_open(). Connections that the peer aborted meanwhile are passed over. Status: LOOP_EMFILE, LOOP_ENFILE,
+ * LOOP_ENOMEM, … Source: accept(2). */
+LOOP_EXTERN int loop_op_accept(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb);
+
+/* Connects a socket. Status: LOOP_ECONNREFUSED, LOOP_ETIMEDOUT, LOOP_ENETUNREACH, … After a failure or a cancel only closing
+ * the descriptor is promised to work. Source: connect(2). */
+LOOP_EXTERN int loop_op_connect(loop_desc_t *desc, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb);
+
+/* Reads what there is, at most the sum of the buffers: op->bytes, at least 1. Status LOOP_EOF at the end of the stream. With
+ * buffers of 0 bytes in all it completes with 0 once the descriptor is readable. Source: readv(2), recvmsg(2). */
+LOOP_EXTERN int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
+
+/* Writes all of the buffers, in order and in one piece with regard to other writes. If it fails or is cancelled, op->bytes
+ * says how much went out before. Source: writev(2), sendmsg(2). */
+LOOP_EXTERN int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
+
+/* Receives one datagram: op->bytes (0 is a datagram too), LOOP_OP_TRUNCATED. The sender's address is stored in *from, unless
+ * that is NULL; it must stay valid like the buffers. Source: recvmsg(2). */
+LOOP_EXTERN int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                                struct sockaddr_storage *from, loop_op_cb cb);
+
+/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). Source: sendmsg(2). */
+LOOP_EXTERN int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                             const struct sockaddr *to, loop_op_cb cb);
+
+/* Completes when the descriptor is readable or writable, as asked (or both, then when either holds), or in error or hung up,
+ * which counts as both: op->flags. For callers that do the reading and writing by themselves. Source: poll(2). */
+LOOP_EXTERN int loop_op_ready(loop_desc_t *desc, loop_op_t *op, unsigned events, loop_op_cb cb);
+
+/*
+ * Asks for the end of an operation. The completion decides: LOOP_ECANCELED with the bytes done, or the result that won the
+ * race. It comes in any case, through the loop. An operation that is not in flight: LOOP_ENOENT.
+ */
+LOOP_EXTERN int loop_op_cancel(loop_op_t *op);
+
+/* The handle the operation was last submitted on: of a loop_desc_t or a loop_tcp_t. NULL before the first use. */
+LOOP_EXTERN loop_handle_t *loop_op_get_handle(const loop_op_t *op);
+
+/* ------------------------------------------------------------------------------------------------------------- TCP -- */
+
+struct loop_tcp {
+    loop_handle_t handle;
+    uint64_t opaque[23 + LOOP_PRIVATE_DESC_WORDS];
+};
+
+typedef void (*loop_connection_cb)(loop_tcp_t *server, int status);
+typedef void (*loop_alloc_cb)(loop_tcp_t *tcp, size_t suggested, loop_buf_t *buf);
+typedef void (*loop_read_cb)(loop_tcp_t *tcp, ptrdiff_t nread, const loop_buf_t *buf);
+typedef void (*loop_drain_cb)(loop_tcp_t *tcp);
+
+/* A handle without a socket yet: bind, connect, open or accept gives it one. */
+LOOP_EXTERN int loop_tcp_init(loop_t *loop, loop_tcp_t *tcp);
+
+/* Takes over a socket: one that is connected (from accept, from another loop), bound or listening. It is made non-blocking
+ * and close-on-exec, and closing the handle closes it. Errors: LOOP_EBUSY (the handle has a socket); LOOP_ENOTSOCK;
+ * LOOP_EINVAL (not a stream socket); those of loop_desc_attach(). The socket is then still the caller's. */
+LOOP_EXTERN int loop_tcp_open(loop_tcp_t *tcp, loop_os_fd_t fd);
+
+#define LOOP_TCP_IPV6ONLY 1u  /* an IPv6 socket does not serve IPv4 too (it does by default, where the system can) */
+#define LOOP_TCP_REUSEPORT 2u /* several sockets share the port, the system spreads connections over them: socket(7) */
+#define LOOP_TCP_NO_REUSEADDR                                                                                          \
+    4u /* without SO_REUSEADDR, which is set by default (not on Windows, where it means theft) */
+
+/* Binds to an address of family AF_INET or AF_INET6; port 0 lets the system choose. Errors: LOOP_EADDRINUSE,
+ * LOOP_EADDRNOTAVAIL, LOOP_EACCES, LOOP_EAFNOSUPPORT, LOOP_EINVAL (bound already), LOOP_ENOTSUP (REUSEPORT unknown here),
+ * LOOP_EMFILE, … Source: bind(2), tcp(7). */
+LOOP_EXTERN int loop_tcp_bind(loop_tcp_t *tcp, const struct sockaddr *addr, unsigned flags);
+
+/*
+ * Listens on a bound socket. cb(server, 0) is called for each connection; in it (or later) loop_tcp_accept() takes the
+ * connection, and until then no other is reported. cb(server, error) reports that accepting failed, with LOOP_EMFILE,
+ * LOOP_ENFILE or LOOP_ENOMEM above all: it then pauses for 100 ms and goes on by itself; there is one report per pause.
+ * A connection that was aborted before it was accepted is passed over.
+ * Errors: LOOP_EINVAL (not bound, connected, or cb is NULL); LOOP_EADDRINUSE. Listening twice replaces the callback.
+ * Source: listen(2), accept(2).
+ */
+LOOP_EXTERN int loop_tcp_listen(loop_tcp_t *tcp, int backlog, loop_connection_cb cb);
+
+/* Gives the connection that was reported to client: an initialised handle of the same loop without a socket.
+ * Errors: LOOP_EAGAIN (no connection waits); LOOP_EBUSY (client has a socket); LOOP_EINVAL (another loop); those of
+ * loop_desc_attach(): the connection still waits then. */
+LOOP_EXTERN int loop_tcp_accept(loop_tcp_t *server, loop_tcp_t *client);
+
+/* Gives the connection that was reported as a descriptor, registered with no loop: for loop_tcp_open() on another one. It is
+ * the caller's to close. Errors: LOOP_EAGAIN. */
+LOOP_EXTERN int loop_tcp_accept_fd(loop_tcp_t *server, loop_os_fd_t *fd);
+
+/* Connects. Writes may follow at once, they wait for the connection; reading starts in the callback or later.
+ * Errors: LOOP_EISCONN (connected or connecting); LOOP_EINVAL (listening); LOOP_EBUSY (op in flight); LOOP_EAFNOSUPPORT;
+ * LOOP_EMFILE, … The rest comes as the operation's status. Source: connect(2). */
+LOOP_EXTERN int loop_tcp_connect(loop_tcp_t *tcp, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb);
+
+/*
+ * Starts reading: cb(tcp, nread, buf) for every piece of data, nread > 0; for the end of the stream with LOOP_EOF or an error
+ * with its code, after either of which reading has stopped. buf->base holds nread bytes. With alloc NULL the buffer is the
+ * loop's, 64 KiB shared by all handles and valid during the callback. Else alloc(tcp, suggested, buf) is called right before
+ * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all. A buf
+ * of length 0: cb gets LOOP_ENOBUFS and reading stops.
+ * Errors: LOOP_ENOTCONN; LOOP_EALREADY (reading); LOOP_ENOMEM.
+ */
+LOOP_EXTERN int loop_tcp_read_start(loop_tcp_t *tcp, loop_alloc_cb alloc, loop_read_cb cb);
+
+/* Stops reading: no read callback comes until reading is started again, and no byte is lost. Not reading: does nothing. */
+LOOP_EXTERN int loop_tcp_read_stop(loop_tcp_t *tcp);
+
+/* Writes all of the buffers, whatever their number and length, in the order of the calls, as loop_op_write(). What fits into
+ * the socket's buffer is sent in this call. Nothing but 0 bytes in all completes in its turn, too.
+ * Errors: LOOP_EPIPE (after shutdown); LOOP_ENOTCONN; LOOP_EBUSY (op in flight); LOOP_ENOMEM (see operations).
+ * Status: LOOP_ECONNRESET, LOOP_EPIPE, LOOP_ECANCELED (closed; or the connect before it failed) … */
+LOOP_EXTERN int loop_tcp_write(loop_tcp_t *tcp, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
+
+/* Sends what can be sent at once and returns the number of bytes, which may be less than asked for.
+ * Errors: LOOP_EAGAIN (nothing can, or writes are queued); LOOP_EPIPE (after shutdown); LOOP_ENOTCONN; the socket's. */
+LOOP_EXTERN ptrdiff_t loop_tcp_try_write(loop_tcp_t *tcp, const loop_buf_t *bufs, unsigned nbufs);
+
+/* Ends the sending side (FIN) when the writes before it are done; reading goes on. Errors: LOOP_EPIPE (shut down already);
+ * LOOP_ENOTCONN; LOOP_EBUSY (op in flight). Source: shutdown(2). */
+LOOP_EXTERN int loop_tcp_shutdown(loop_tcp_t *tcp, loop_op_t *op, loop_op_cb cb);
+
+/* Like loop_handle_close(), but the peer gets a reset (RST) in place of an orderly end. Source: SO_LINGER in socket(7). */
+LOOP_EXTERN int loop_tcp_close_reset(loop_tcp_t *tcp, loop_close_cb cb);
+
+/* Bytes of writes that wait to be sent; 0 for NULL. */
+LOOP_EXTERN size_t loop_tcp_write_queue_size(const loop_tcp_t *tcp);
+
+/*
+ * Back-pressure: once the write queue has grown above high bytes, cb is called when it has shrunk to low or less, and again
+ * after the next time it grew above high. Writes are accepted at any size. cb NULL: none (the default).
+ * Errors: LOOP_EINVAL (low > high).
+ */
+LOOP_EXTERN int loop_tcp_set_watermarks(loop_tcp_t *tcp, size_t low, size_t high, loop_drain_cb cb);
+
+/* 1 or 0: data may be read (connected, not yet at the end), data may be written (connected, not shut down). */
+LOOP_EXTERN int loop_tcp_is_readable(const loop_tcp_t *tcp);
+LOOP_EXTERN int loop_tcp_is_writable(const loop_tcp_t *tcp);
+
+/* TCP_NODELAY: small writes are not held back. Errors: LOOP_EBADF (no socket yet). Source: tcp(7). */
+LOOP_EXTERN int loop_tcp_nodelay(loop_tcp_t *tcp, int enable);
+
+/* Keep-alive probes: after idle seconds of silence, every interval seconds, given up after count. Each of the three at least
+ * 1 (ignored when enable is 0). Errors: LOOP_EBADF (no socket yet). Source: tcp(7). */
+LOOP_EXTERN int loop_tcp_keepalive(loop_tcp_t *tcp, int enable, unsigned idle, unsigned interval, unsigned count);
+
+/* The socket's own address, and its peer's. *len: room in bytes, then the length. Errors: LOOP_EBADF (no socket yet);
+ * LOOP_ENOBUFS (too little room); LOOP_ENOTCONN. Source: getsockname(2), getpeername(2). */
+LOOP_EXTERN int loop_tcp_getsockname(const loop_tcp_t *tcp, struct sockaddr *name, size_t *len);
+LOOP_EXTERN int loop_tcp_getpeername(const loop_tcp_t *tcp, struct sockaddr *name, size_t *len);
+
+/* The socket, for options that have no function here; LOOP_INVALID_FD if there is none. */
+LOOP_EXTERN loop_os_fd_t loop_tcp_fd(const loop_tcp_t *tcp);
+
+/* ------------------------------------------------------------------------------------------------------- addresses -- */
+
+/*
+ * Turns the text of an IPv4 or IPv6 address into a socket address. "::1%eth0" and "fe80::1%2" carry a scope. port is in host
+ * order, 0..65535. Errors: LOOP_EINVAL (not an address, or no such interface). Any thread. Source: inet_pton(3), RFC 4007.
+ */
+LOOP_EXTERN int loop_ip_addr(const char *ip, int port, struct sockaddr_storage *addr);
+
+/* The text of an IPv4 or IPv6 address without its port, NUL-terminated. 62 bytes are enough for any. Errors: LOOP_EAFNOSUPPORT;
+ * LOOP_ENOBUFS (size too small). Any thread. Source: inet_ntop(3). */
+LOOP_EXTERN int loop_ip_name(const struct sockaddr *addr, char *text, size_t size);
+
+/* The port of an IPv4 or IPv6 address in host order, or LOOP_EAFNOSUPPORT. Any thread. */
+LOOP_EXTERN int loop_ip_port(const struct sockaddr *addr);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LOOP_H */

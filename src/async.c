@@ -1,0 +1,51 @@
+/* Async handles: a signal from other threads that coalesces. */
+#include "internal.h"
+
+int loop_async_init(loop_t *loop, loop_async_t *public_async, loop_async_cb cb)
+{
+    struct async *async = (struct async *)public_async;
+    int error;
+
+    if (cb == NULL)
+        return LOOP_EINVAL;
+    error = loop__handle_init(loop, (struct handle *)async, LOOP_ASYNC);
+    if (error != 0)
+        return error;
+    async->cb = cb;
+    async->node.kind = POST_ASYNC;
+    atomic_init(&async->state, 0);
+    loop__handle_start(&async->handle);
+    return 0;
+}
+
+int loop_async_send(loop_async_t *public_async)
+{
+    struct async *async = (struct async *)public_async;
+    unsigned before;
+
+    if (async == NULL)
+        return LOOP_EINVAL;
+    if (async->handle.type != LOOP_ASYNC)
+        return LOOP_EBADF;
+    /* Always a write, also when it changes nothing: so the callback sees what every merged sender did before. */
+    before = atomic_fetch_or(&async->state, ASYNC_QUEUED);
+    if (before & ASYNC_CLOSED)
+        return LOOP_EBADF;
+    return before & ASYNC_QUEUED ? 0 : loop__post(async->handle.loop, &async->node);
+}
+
+void loop__async_run(struct async *async)
+{
+    /* Not queued any more before the callback: whoever sends from now on is heard again. */
+    if (atomic_fetch_and(&async->state, ~(unsigned)ASYNC_QUEUED) & ASYNC_CLOSED)
+        loop__handle_closed(&async->handle);
+    else
+        async->cb((loop_async_t *)async);
+}
+
+void loop__async_close(struct async *async)
+{
+    /* A node that is queued, or just being pushed, is waited for: loop__async_run() ends the closing then. */
+    if (!(atomic_fetch_or(&async->state, ASYNC_CLOSED) & ASYNC_QUEUED))
+        loop__handle_closed(&async->handle);
+}

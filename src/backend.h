@@ -1,0 +1,86 @@
+/*
+ * The contract between the core and a backend, both directions. Nothing else of a backend is visible to the core, and a
+ * backend calls nothing else of the core. Porting the library means filling this table.
+ *
+ * A backend never calls user code. What it has to tell goes to the loop's ready queue through loop__op_finish() and
+ * loop__desc_ready(); the scheduler dispatches from there.
+ */
+#ifndef LOOP_BACKEND_H
+#define LOOP_BACKEND_H
+
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct desc;
+struct op;
+
+/* What the core saw in its last read or accept on a descriptor. */
+enum read_seen {
+    READ_FIRST, /* nothing: reading starts */
+    READ_EMPTY, /* it would have blocked */
+    READ_SHORT, /* less than there was room for */
+    READ_FULL   /* all that there was room for */
+};
+
+struct loop_backend {
+    const char *name;
+
+    /* Makes the backend's state in loop->backend_data, wake-up object included. On error nothing is left behind. */
+    int (*init)(loop_t *loop);
+
+    /* Frees it. No descriptor is attached any more. */
+    void (*close)(loop_t *loop);
+
+    /* Registers desc, whose os.fd and flags are set and which has no operation. May answer LOOP_ENOTPOLLABLE. On error
+     * nothing is registered. The core sets DESC_ATTACHED. */
+    int (*attach)(loop_t *loop, struct desc *desc);
+
+    /* Ends the registration. The core has cancelled every operation before and closes the descriptor afterwards, if at all.
+     * live: the descriptor goes on without us; a backend that cannot do that answers LOOP_ENOTSUP and changes nothing. */
+    int (*detach)(loop_t *loop, struct desc *desc, bool live);
+
+    /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Negative: none does, and nothing was done.
+     * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
+     * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. */
+    int (*submit)(loop_t *loop, struct op *op);
+
+    /* Asks for the end of a parked op. Its loop__op_finish() comes now or later, with LOOP_ECANCELED or the result that won
+     * the race. */
+    void (*cancel)(loop_t *loop, struct op *op);
+
+    /* The handle reads (or accepts) by itself, into memory of its choice: call loop__desc_ready(desc, TODO_READ) once, as
+     * soon as that may give something. seen tells what the last read gave. */
+    void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
+
+    /* Goes on with a descriptor for which the backend itself had asked by loop__desc_ready(desc, TODO_RESUME). */
+    void (*resume)(loop_t *loop, struct desc *desc);
+
+    /* Waits for events, the time (ns; 0: do not wait; negative: for ever) or a wake-up, whichever is first. Returns the
+     * number of events and wake-ups taken from the system, 0 when the time is over, or a negative error: LOOP_EINTR if the
+     * wait was interrupted. Never returns 0 early. */
+    int (*poll)(loop_t *loop, int64_t timeout);
+
+    /* Makes a running or the next poll return. Any thread, also in signal handlers. Cannot fail for lack of resources. */
+    void (*wake)(loop_t *loop);
+};
+
+/* The backend of this build. */
+extern const struct loop_backend loop__backend;
+
+/* Core -> backend: the reports. */
+
+/* op is done: puts it into the ready queue. The backend has taken it out of wherever it kept it. */
+void loop__op_finish(struct op *op, int status);
+
+/* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */
+int loop__op_keep(struct op *op);
+
+/* n more bytes of op's buffers are done. */
+void loop__op_advance(struct op *op, size_t n);
+
+/* Puts desc into the ready queue for the given things (enum desc_todo). */
+void loop__desc_ready(struct desc *desc, uint8_t todo);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * The life of a descriptor: open -> attached -> closing -> closed. Shared by the caller's descriptors (loop_desc_t) and the
+ * handles that own one. It is closed once the last operation in flight was delivered.
+ */
+#include "internal.h"
+#include "platform.h"
+
+int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
+{
+    int error = loop__handle_init(loop, (struct handle *)desc, type);
+
+    if (error != 0)
+        return error;
+    desc->ready.kind = READY_DESC;
+    desc->os.fd = LOOP_INVALID_FD;
+    desc->todo = 0;
+    desc->edge = 0;
+    desc->flags = 0;
+    desc->inflight = 0;
+    list_init(&desc->reads);
+    list_init(&desc->writes);
+    loop__timer_node_init(&desc->read_deadline, TIMER_ACCEPT_PAUSE);
+    loop__timer_node_init(&desc->write_deadline, TIMER_ACCEPT_PAUSE);
+    for (int i = 0; i < LOOP_PRIVATE_DESC_WORDS; i++)
+        desc->backend[i] = 0;
+    return 0;
+}
+
+int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
+{
+    loop_t *loop = desc->handle.loop;
+    int error;
+
+    /* A fresh descriptor counts as not yet readable (adding it reports what is there) and as writable. */
+    desc->os.fd = fd;
+    desc->flags = (uint16_t)(flags | DESC_WRITABLE);
+    error = loop->backend->attach(loop, desc);
+    if (error != 0) {
+        desc->os.fd = LOOP_INVALID_FD;
+        desc->flags = 0;
+        return error;
+    }
+    desc->flags |= DESC_ATTACHED;
+    return 0;
+}
+
+void loop__desc_close(struct desc *desc)
+{
+    loop_t *loop = desc->handle.loop;
+
+    loop__timer_unset(loop, &desc->read_deadline);
+    loop__timer_unset(loop, &desc->write_deadline);
+    loop__op_cancel_queue(loop, &desc->reads);
+    loop__op_cancel_queue(loop, &desc->writes);
+    if (desc->todo != 0) {
+        desc->todo = 0;
+        list_remove(&desc->ready.link);
+    }
+    if (desc->flags & DESC_ATTACHED)
+        (void)loop->backend->detach(loop, desc, false);
+    if (desc->os.fd != LOOP_INVALID_FD && (desc->flags & DESC_OWNED))
+        loop__fd_close(desc->os.fd);
+    desc->os.fd = LOOP_INVALID_FD;
+    desc->flags = 0;
+    if (desc->inflight == 0)
+        loop__handle_closed(&desc->handle);
+}
+
+/* One operation was delivered. */
+void loop__desc_released(struct desc *desc)
+{
+    desc->inflight--;
+    if (desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
+        loop__handle_closed(&desc->handle);
+}
+
+void loop__desc_ready(struct desc *desc, uint8_t todo)
+{
+    if (desc->todo == 0)
+        list_push(&desc->handle.loop->ready, &desc->ready.link);
+    desc->todo |= todo;
+}
+
+void loop__desc_dispatch(struct desc *desc)
+{
+    loop_t *loop = desc->handle.loop;
+    uint8_t todo = desc->todo;
+
+    desc->todo = 0;
+    if (todo & TODO_RESUME)
+        loop->backend->resume(loop, desc);
+    if (desc->handle.type != LOOP_TCP)
+        return;
+    if (todo & TODO_DRAIN)
+        loop__stream_drained((struct stream *)desc);
+    if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
+        if (desc->flags & DESC_LISTENER)
+            loop__tcp_acceptable((struct stream *)desc);
+        else
+            loop__stream_readable((struct stream *)desc);
+    }
+}
+
+int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, unsigned flags)
+{
+    const unsigned known = LOOP_DESC_TCP | LOOP_DESC_OWNED | LOOP_DESC_INHERIT;
+    struct desc *desc = (struct desc *)public_desc;
+    uint16_t kind = DESC_CALLER;
+    int error;
+
+    if (loop == NULL || desc == NULL || (flags & ~known))
+        return LOOP_EINVAL;
+    if (flags & LOOP_DESC_TCP) {
+        kind |= DESC_TCP | DESC_SOCKET;
+    } else {
+        error = loop__fd_adopt(fd, (flags & LOOP_DESC_INHERIT) != 0, &kind);
+        if (error != 0)
+            return error;
+    }
+    if (flags & LOOP_DESC_OWNED)
+        kind |= DESC_OWNED;
+    error = loop__desc_init(loop, desc, LOOP_DESC);
+    if (error != 0)
+        return error;
+    error = loop__desc_attach(desc, fd, kind);
+    if (error != 0)
+        loop__handle_forget(&desc->handle);
+    return error;
+}
+
+int loop_desc_detach(loop_desc_t *public_desc)
+{
+    struct desc *desc = (struct desc *)public_desc;
+    int error = loop__handle_check(desc, LOOP_DESC);
+
+    if (error != 0)
+        return error;
+    if (desc->inflight > 0)
+        return LOOP_EBUSY;
+    error = desc->handle.loop->backend->detach(desc->handle.loop, desc, true);
+    if (error != 0)
+        return error;
+    if (desc->todo != 0)
+        list_remove(&desc->ready.link);
+    desc->todo = 0;
+    loop__handle_forget(&desc->handle);
+    return 0;
+}
+
+loop_os_fd_t loop_desc_fd(const loop_desc_t *desc)
+{
+    return loop__handle_check(desc, LOOP_DESC) == 0 ? ((const struct desc *)desc)->os.fd : LOOP_INVALID_FD;
+}

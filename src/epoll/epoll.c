@@ -1,0 +1,238 @@
+/*
+ * The epoll backend: registers, waits and wakes. What becomes of an event is the readiness engine's business.
+ *
+ * Kernel facts it rests on, epoll(7) and epoll_ctl(2):
+ *   a. Registrations belong to an open file and a number. They outlive close() while a duplicate of the file is open.
+ *   b. Adding and modifying report what is there already, also edge-triggered.
+ *   c. An edge is reported for every arrival, whether or not earlier data was read.
+ *   d. An eventfd registered edge-triggered gives an edge for every write, so it need not be read.
+ */
+#include "posix/readiness.h"
+#include "posix/sys.h"
+
+#include "platform.h"
+
+#include <limits.h>
+
+#define EVENTS_PER_POLL 256
+
+/* What an event says about its descriptor: a pointer (low bits 0), or number and generation of a descriptor of the caller,
+ * or the wake-up. */
+#define TAG_CALLER 1u
+#define TAG_WAKE 2u
+#define TAG_MASK 3u
+
+struct epoll_backend {
+    struct readiness readiness; /* first: the engine looks for it here */
+    int fd;
+    int wake_fd;
+    bool without_ns; /* the kernel has no epoll_pwait2 */
+    struct epoll_event events[EVENTS_PER_POLL];
+};
+
+static struct epoll_backend *backend_of(loop_t *loop)
+{
+    return loop->backend_data;
+}
+
+/* ----------------------------------------------------------------------------------------------------- registration -- */
+
+static uint64_t event_data(struct desc *desc)
+{
+    if (!(desc->flags & DESC_CALLER))
+        return (uint64_t)(uintptr_t)desc;
+    return (uint64_t)loop__posix(desc)->generation << 33 | (uint64_t)(uint32_t)desc->os.fd << 2 | TAG_CALLER;
+}
+
+static struct desc *event_desc(struct epoll_backend *backend, uint64_t data)
+{
+    if ((data & TAG_MASK) != TAG_CALLER)
+        return (struct desc *)(uintptr_t)data;
+    return loop__fd_table_find(&backend->readiness.callers, (int)(data >> 2 & INT_MAX), (uint32_t)(data >> 33));
+}
+
+/* Whether some descriptor of this loop, other than desc, is registered under its number. */
+static bool is_watched(loop_t *loop, const struct desc *desc)
+{
+    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
+        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+
+        if (handle->type == LOOP_DESC || handle->type == LOOP_TCP) {
+            struct desc *other = (struct desc *)handle;
+
+            if (other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The one place that changes a registration. For a descriptor of the caller what we recorded is a belief (fact a): where
+ * the kernel knows better, the change is made in the other way.
+ */
+static int change(loop_t *loop, struct desc *desc, unsigned interest)
+{
+    struct posix_desc *posix = loop__posix(desc);
+    struct epoll_event event = {.events = EPOLLET};
+    int op = posix->interest == 0 ? EPOLL_CTL_ADD : interest == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    int epfd = backend_of(loop)->fd;
+    int error = 0;
+
+    if (posix->interest == interest)
+        return 0;
+    if (interest & INTEREST_READ)
+        event.events |= desc->flags & DESC_LISTENER ? (uint32_t)EPOLLIN : (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+    if (interest & INTEREST_WRITE)
+        event.events |= EPOLLOUT;
+    event.data.u64 = event_data(desc);
+
+    if (loop__sys.epoll_ctl(epfd, op, desc->os.fd, &event) != 0)
+        error = loop__errno();
+    if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc))
+        error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_MOD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
+    else if (op == EPOLL_CTL_MOD && error == LOOP_ENOENT && (desc->flags & DESC_CALLER))
+        error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_ADD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
+    else if (op == EPOLL_CTL_DEL)
+        error = 0; /* gone is gone: closed behind our back, if not by us */
+    if (error == LOOP_EPERM)
+        error = LOOP_ENOTPOLLABLE;
+    if (error == 0)
+        posix->interest = (uint8_t)interest;
+    return error;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- life -- */
+
+static int backend_init(loop_t *loop)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
+    struct epoll_backend *backend = loop__resize(loop, NULL, sizeof(*backend));
+    int error;
+
+    if (backend == NULL)
+        return LOOP_ENOMEM;
+    backend->readiness = (struct readiness){.change = change};
+    backend->without_ns = false;
+
+    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
+    if (backend->fd < 0)
+        goto error_epoll;
+    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (backend->wake_fd < 0)
+        goto error_eventfd;
+    if (loop__sys.epoll_ctl(backend->fd, EPOLL_CTL_ADD, backend->wake_fd, &event) != 0)
+        goto error_add;
+    loop->backend_data = backend;
+    return 0;
+
+error_add:
+    error = loop__errno();
+    loop__fd_close(backend->wake_fd);
+    loop__fd_close(backend->fd);
+    loop__free(loop, backend);
+    return error;
+error_eventfd:
+    error = loop__errno();
+    loop__fd_close(backend->fd);
+    loop__free(loop, backend);
+    return error;
+error_epoll:
+    error = loop__errno();
+    loop__free(loop, backend);
+    return error;
+}
+
+static void backend_close(loop_t *loop)
+{
+    struct epoll_backend *backend = backend_of(loop);
+
+    loop__fd_close(backend->wake_fd);
+    loop__fd_close(backend->fd);
+    loop__fd_table_free(loop, &backend->readiness.callers);
+    loop__free(loop, backend);
+}
+
+/* ------------------------------------------------------------------------------------------------------ wait and wake -- */
+
+static void backend_wake(loop_t *loop)
+{
+    const uint64_t one = 1;
+    int saved = errno; /* we may be in a signal handler */
+
+    while (loop__sys.write(backend_of(loop)->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        continue;
+    errno = saved;
+}
+
+/* Rounded up, so that a wait is never short. */
+static int whole_milliseconds(int64_t ns)
+{
+    int64_t ms = ns / 1000000 + (ns % 1000000 != 0);
+
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static int wait_for(struct epoll_backend *backend, int64_t timeout)
+{
+    int n;
+
+    if (timeout > 0 && !backend->without_ns) {
+        struct epoll_timespec time = {timeout / 1000000000, timeout % 1000000000};
+
+        n = loop__sys.epoll_pwait_ns(backend->fd, backend->events, EVENTS_PER_POLL, &time);
+        /* EPERM: a sandbox that does not know the call. */
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        backend->without_ns = true;
+    }
+    return loop__sys.epoll_wait(backend->fd, backend->events, EVENTS_PER_POLL,
+                                timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
+}
+
+static unsigned edge_of(uint32_t events)
+{
+    unsigned edge = 0;
+
+    if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
+        edge |= EDGE_ODD | EDGE_READ;
+    if (events & EPOLLIN)
+        edge |= EDGE_READ;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        edge |= EDGE_WRITE;
+    return edge;
+}
+
+static int backend_poll(loop_t *loop, int64_t timeout)
+{
+    struct epoll_backend *backend = backend_of(loop);
+    int n = wait_for(backend, timeout);
+
+    if (n < 0)
+        return loop__errno();
+    for (int i = 0; i < n; i++) {
+        const struct epoll_event *event = &backend->events[i];
+        struct desc *desc;
+
+        if (event->data.u64 == TAG_WAKE)
+            continue;
+        desc = event_desc(backend, event->data.u64);
+        if (desc != NULL)
+            loop__readiness_edge(desc, edge_of(event->events));
+    }
+    return n;
+}
+
+const struct loop_backend loop__backend = {
+    .name = "epoll",
+    .init = backend_init,
+    .close = backend_close,
+    .attach = loop__readiness_attach,
+    .detach = loop__readiness_detach,
+    .submit = loop__readiness_submit,
+    .cancel = loop__readiness_cancel,
+    .arm = loop__readiness_arm,
+    .resume = loop__readiness_resume,
+    .poll = backend_poll,
+    .wake = backend_wake,
+};

@@ -1,0 +1,55 @@
+/*
+ * The platform floor: the system calls the core needs, under the same names on every system. Errors are LOOP_E* codes.
+ * No function here blocks; interrupted calls are retried.
+ */
+#ifndef LOOP_PLATFORM_H
+#define LOOP_PLATFORM_H
+
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ns of a monotonic clock; LOOP_E* cannot be told here: a clock that fails stands still. */
+uint64_t loop__clock(uint64_t last);
+
+/* The LOOP_E* code of the system's error number. */
+int loop__system_error(int number);
+
+/* Gives the processor away for a moment. */
+void loop__yield(void);
+
+/* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
+int loop__socket_open(int family, loop_os_fd_t *fd);
+int loop__socket_adopt(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
+void loop__socket_close(loop_os_fd_t fd);
+int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
+int loop__socket_listen(loop_os_fd_t fd, int backlog);
+/* 0 and *fd, or LOOP_EAGAIN, or why not. Connections aborted meanwhile are passed over. */
+int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *fd);
+/* Bytes, 0 for the end of the stream, or a negative error. */
+ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len);
+/* Bytes, or a negative error. */
+ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs);
+int loop__socket_shutdown(loop_os_fd_t fd);
+int loop__socket_linger_reset(loop_os_fd_t fd);
+int loop__socket_nodelay(loop_os_fd_t fd, bool enable);
+int loop__socket_keepalive(loop_os_fd_t fd, bool enable, unsigned idle, unsigned interval, unsigned count);
+int loop__socket_name(loop_os_fd_t fd, bool peer, struct sockaddr *name, size_t *len);
+
+/* Closes any descriptor. */
+void loop__fd_close(loop_os_fd_t fd);
+/* Makes a descriptor of the caller's non-blocking and, unless inherit, close-on-exec; adds its DESC_SOCKET, DESC_TCP and
+ * DESC_LISTENER to *flags. */
+int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags);
+
+/* The scope number of a network interface, 0 if there is none of that name. */
+unsigned loop__interface_index(const char *name);
+
+/* address.c: length by family, 0 for a family that is unknown. */
+size_t loop__address_length(const struct sockaddr *addr);
+int loop__address_family(const struct sockaddr *addr);
+bool loop__address_is_ip(const struct sockaddr *addr);
+
+#endif

@@ -1,0 +1,17 @@
+/* The monotonic clock, and giving way to other threads. */
+#include "platform.h"
+#include "sys.h"
+
+uint64_t loop__clock(uint64_t last)
+{
+    struct timespec ts;
+
+    if (loop__sys.clock_gettime(CLOCK_MONOTONIC, &ts) != 0)
+        return last;
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void loop__yield(void)
+{
+    (void)loop__sys.sched_yield();
+}

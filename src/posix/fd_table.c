@@ -1,0 +1,53 @@
+#include "fd_table.h"
+
+#include "internal.h"
+
+#define FIRST_SLOTS 64u
+
+int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
+{
+    uint32_t needed = (uint32_t)fd + 1;
+    uint32_t count = table->count > 0 ? table->count : FIRST_SLOTS;
+    struct fd_slot *slots;
+
+    if (needed <= table->count)
+        return 0;
+    while (count < needed)
+        count *= 2;
+    slots = loop__resize(loop, table->slots, count * sizeof(*slots));
+    if (slots == NULL)
+        return LOOP_ENOMEM;
+    for (uint32_t i = table->count; i < count; i++)
+        slots[i] = (struct fd_slot){NULL, 0};
+    table->slots = slots;
+    table->count = count;
+    return 0;
+}
+
+struct desc *loop__fd_table_owner(const struct fd_table *table, int fd)
+{
+    return (uint32_t)fd < table->count ? table->slots[fd].desc : NULL;
+}
+
+uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd)
+{
+    return (table->slots[fd].generation + 1) & 0x7fffffffu;
+}
+
+void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
+{
+    table->slots[fd].generation = loop__fd_table_next_generation(table, fd);
+    table->slots[fd].desc = desc;
+}
+
+struct desc *loop__fd_table_find(const struct fd_table *table, int fd, uint32_t generation)
+{
+    struct desc *desc = loop__fd_table_owner(table, fd);
+
+    return desc != NULL && table->slots[fd].generation == generation ? desc : NULL;
+}
+
+void loop__fd_table_free(loop_t *loop, struct fd_table *table)
+{
+    loop__free(loop, table->slots);
+}

@@ -1,0 +1,136 @@
+#include "io.h"
+
+#include "internal.h"
+#include "platform.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <limits.h>
+
+_Static_assert(sizeof(loop_buf_t) == sizeof(struct iovec), "loop_buf_t is an iovec");
+_Static_assert(offsetof(loop_buf_t, base) == offsetof(struct iovec, iov_base), "loop_buf_t is an iovec");
+_Static_assert(offsetof(loop_buf_t, len) == offsetof(struct iovec, iov_len), "loop_buf_t is an iovec");
+
+/* What every system takes in one call at least: IOV_MAX is 1024 on all of ours, but not always defined. */
+#define IOVECS_PER_CALL 1024u
+
+unsigned loop__iovec_count(unsigned n)
+{
+    return n < IOVECS_PER_CALL ? n : IOVECS_PER_CALL;
+}
+
+ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs)
+{
+    for (;;) {
+        ssize_t n = loop__sys.readv(fd, loop__iovec(bufs), (int)loop__iovec_count(nbufs));
+
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return loop__errno();
+    }
+}
+
+/*
+ * A write to a pipe without a reader raises SIGPIPE, and no flag of the call prevents it. So the signal is blocked in this
+ * thread around the write, and taken back if it was ours: not if it was blocked and waiting before.
+ */
+static ptrdiff_t write_without_sigpipe(int fd, const loop_buf_t *bufs, unsigned nbufs)
+{
+    sigset_t pipe_set;
+    sigset_t old;
+    sigset_t pending;
+    bool waiting = false;
+    ptrdiff_t result;
+    ssize_t n;
+    int error;
+
+    (void)sigemptyset(&pipe_set);
+    (void)sigaddset(&pipe_set, SIGPIPE);
+    error = loop__sys.pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    if (error != 0)
+        return loop__system_error(error);
+    if (sigismember(&old, SIGPIPE) == 1 && loop__sys.sigpending(&pending) == 0)
+        waiting = sigismember(&pending, SIGPIPE) == 1;
+
+    do {
+        n = loop__sys.writev(fd, loop__iovec(bufs), (int)loop__iovec_count(nbufs));
+    } while (n < 0 && errno == EINTR);
+    result = n >= 0 ? n : loop__errno();
+
+    if (result == LOOP_EPIPE && !waiting) {
+        int number;
+
+        if (loop__sys.sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1)
+            (void)loop__sys.sigwait(&pipe_set, &number);
+    }
+    (void)loop__sys.pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return result;
+}
+
+ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigned nbufs)
+{
+    return is_socket ? loop__socket_send(fd, bufs, nbufs) : write_without_sigpipe(fd, bufs, nbufs);
+}
+
+ptrdiff_t loop__io_receive(int fd, struct op *op)
+{
+    for (;;) {
+        struct msghdr msg = {0};
+        ssize_t n;
+
+        msg.msg_name = op->from;
+        msg.msg_namelen = op->from != NULL ? sizeof(*op->from) : 0;
+        msg.msg_iov = loop__iovec(op->bufs);
+        msg.msg_iovlen = loop__iovec_count(op->nbufs);
+        n = loop__sys.recvmsg(fd, &msg, 0);
+        if (n >= 0) {
+            if (msg.msg_flags & MSG_TRUNC)
+                op->result_flags |= LOOP_OP_TRUNCATED;
+            return n;
+        }
+        if (errno != EINTR)
+            return loop__errno();
+    }
+}
+
+ptrdiff_t loop__io_send(int fd, const struct op *op)
+{
+    for (;;) {
+        struct msghdr msg = {0};
+        ssize_t n;
+
+        msg.msg_name = (void *)(uintptr_t)op->to;
+        msg.msg_namelen = op->to != NULL ? (socklen_t)loop__address_length(op->to) : 0;
+        msg.msg_iov = loop__iovec(op->bufs);
+        msg.msg_iovlen = op->nbufs;
+        n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return loop__errno();
+    }
+}
+
+int loop__io_poll(int fd, unsigned wanted)
+{
+    const short hung = POLLERR | POLLHUP | POLLNVAL;
+
+    for (;;) {
+        struct pollfd item = {.fd = fd};
+        unsigned found = 0;
+        int n;
+
+        item.events = (short)((wanted & LOOP_READABLE ? POLLIN | POLLPRI : 0) | (wanted & LOOP_WRITABLE ? POLLOUT : 0));
+        n = loop__sys.poll(&item, 1, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return loop__errno();
+        if (item.revents & (POLLIN | POLLPRI | hung))
+            found |= LOOP_READABLE;
+        if (item.revents & (POLLOUT | hung))
+            found |= LOOP_WRITABLE;
+        return (int)(found & wanted);
+    }
+}

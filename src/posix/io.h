@@ -1,0 +1,32 @@
+/* Transfers on any descriptor: one system call each, repeated when it was interrupted. */
+#ifndef LOOP_POSIX_IO_H
+#define LOOP_POSIX_IO_H
+
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct op;
+
+/* loop_buf_t is laid out as iovec is; io.c asserts it. */
+static inline struct iovec *loop__iovec(const loop_buf_t *bufs)
+{
+    return (struct iovec *)(uintptr_t)bufs;
+}
+
+/* As many of n as one call takes. */
+unsigned loop__iovec_count(unsigned n);
+
+/* Bytes, 0 for the end of the stream, or a negative error. */
+ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs);
+/* Bytes, or a negative error; never raises SIGPIPE. */
+ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigned nbufs);
+/* One datagram of op, its flags and address included. Bytes, or a negative error. */
+ptrdiff_t loop__io_receive(int fd, struct op *op);
+ptrdiff_t loop__io_send(int fd, const struct op *op);
+/* The directions of `wanted` that are ready now, 0 if none is, or a negative error. */
+int loop__io_poll(int fd, unsigned wanted);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * The readiness engine: turns "this descriptor may be read now" into finished operations. Shared by epoll and kqueue, whose
+ * own part is to register, to wait and to wake.
+ *
+ *   submit    try the call; if it would block, park the operation on its descriptor
+ *   edge      try again, first submitted first
+ */
+#ifndef LOOP_POSIX_READINESS_H
+#define LOOP_POSIX_READINESS_H
+
+#include "internal.h"
+
+#include "fd_table.h"
+
+/* What the kernel reports about a descriptor. */
+enum interest {
+    INTEREST_READ = 1,
+    INTEREST_WRITE = 2
+};
+
+/* What the engine keeps in desc->backend. */
+struct posix_desc {
+    uint8_t interest; /* what is registered with the kernel; for descriptors of the caller a belief */
+    bool armed;       /* the handle wants to know when it may read */
+    uint32_t generation;
+};
+_Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
+
+/* The beginning of loop->backend_data. */
+struct readiness {
+    /* Changes what is registered, or nothing if it is that already. The one place that changes kernel interest. */
+    int (*change)(loop_t *loop, struct desc *desc, unsigned interest);
+    struct fd_table callers;
+};
+
+/* Parts of an edge. */
+enum edge {
+    EDGE_READ = 1,  /* may be readable */
+    EDGE_WRITE = 2, /* may be writable */
+    EDGE_ODD = 4    /* urgent data, hang-up or error: a short read does not mean that all was read */
+};
+
+static inline struct posix_desc *loop__posix(struct desc *desc)
+{
+    return (struct posix_desc *)(void *)desc->backend;
+}
+
+static inline struct readiness *loop__readiness(loop_t *loop)
+{
+    return loop->backend_data;
+}
+
+/* The members of struct loop_backend that are the same for epoll and kqueue. */
+int loop__readiness_attach(loop_t *loop, struct desc *desc);
+int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);
+int loop__readiness_submit(loop_t *loop, struct op *op);
+void loop__readiness_cancel(loop_t *loop, struct op *op);
+void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
+void loop__readiness_resume(loop_t *loop, struct desc *desc);
+
+/* The backend saw an event. */
+void loop__readiness_edge(struct desc *desc, unsigned edge);
+
+#endif

@@ -1,0 +1,266 @@
+/* Sockets: making, adopting, accepting, options, and the transfers that handles make by themselves. */
+#include "internal.h"
+#include "platform.h"
+#include "sys.h"
+
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+/* A connection that died in the queue costs one more accept; give up before a kernel that reports nothing else holds us. */
+#define ACCEPT_TRIES 64
+
+int loop__socket_open(int family, loop_os_fd_t *result)
+{
+    int fd = loop__sys.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return loop__errno();
+    *result = fd;
+    return 0;
+}
+
+void loop__fd_close(loop_os_fd_t fd)
+{
+    /* Not retried on EINTR: the descriptor is gone then, close(2). */
+    (void)loop__sys.close(fd);
+}
+
+void loop__socket_close(loop_os_fd_t fd)
+{
+    loop__fd_close(fd);
+}
+
+static int add_flag(int fd, int get, int set, int flag)
+{
+    int flags = loop__sys.fcntl(fd, get, 0);
+
+    if (flags < 0)
+        return loop__errno();
+    if ((flags & flag) == 0 && loop__sys.fcntl(fd, set, flags | flag) < 0)
+        return loop__errno();
+    return 0;
+}
+
+static int make_asynchronous(int fd, bool inherit)
+{
+    int error = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
+
+    if (error == 0 && !inherit)
+        error = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
+    return error;
+}
+
+static int socket_option(int fd, int level, int name, int *value)
+{
+    socklen_t len = sizeof(*value);
+
+    return loop__sys.getsockopt(fd, level, name, value, &len) == 0 ? 0 : loop__errno();
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
+}
+
+int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags)
+{
+    int type = 0;
+    int listening = 0;
+    int error = socket_option(fd, SOL_SOCKET, SO_TYPE, &type);
+
+    if (error == 0) {
+        *flags |= DESC_SOCKET;
+        error = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening);
+        if (error != 0)
+            return error;
+    } else if (error != LOOP_ENOTSOCK) {
+        return error;
+    }
+    if (type == SOCK_STREAM && !listening) {
+        struct sockaddr_storage name;
+        socklen_t len = sizeof(name);
+
+        if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+            return loop__errno();
+        if (loop__address_is_ip((struct sockaddr *)&name))
+            *flags |= DESC_TCP;
+    }
+    return make_asynchronous(fd, inherit);
+}
+
+static bool is_bound(const struct sockaddr_storage *name)
+{
+    return loop_ip_port((const struct sockaddr *)name) > 0;
+}
+
+int loop__socket_adopt(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof(name);
+    int value = 0;
+    int error = socket_option(fd, SOL_SOCKET, SO_TYPE, &value);
+
+    if (error != 0)
+        return error;
+    if (value != SOCK_STREAM)
+        return LOOP_EINVAL;
+    if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+        return loop__errno();
+    if (!loop__address_is_ip((struct sockaddr *)&name))
+        return LOOP_EINVAL;
+    *bound = is_bound(&name);
+    error = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &value);
+    if (error != 0)
+        return error;
+    *listening = value != 0;
+    len = sizeof(name);
+    *connected = !*listening && loop__sys.getpeername(fd, (struct sockaddr *)&name, &len) == 0;
+    if (!*connected && !*listening && errno != ENOTCONN)
+        return loop__errno();
+    return make_asynchronous(fd, false);
+}
+
+int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags)
+{
+    int error = 0;
+
+    if (!(flags & LOOP_TCP_NO_REUSEADDR))
+        error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (error == 0 && (flags & LOOP_TCP_REUSEPORT)) {
+        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        if (error == LOOP_ENOPROTOOPT)
+            error = LOOP_ENOTSUP;
+    }
+    if (error == 0 && addr->sa_family == AF_INET6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & LOOP_TCP_IPV6ONLY) != 0);
+    if (error != 0)
+        return error;
+    return loop__sys.bind(fd, addr, (socklen_t)loop__address_length(addr)) == 0 ? 0 : loop__errno();
+}
+
+int loop__socket_listen(loop_os_fd_t fd, int backlog)
+{
+    return loop__sys.listen(fd, backlog) == 0 ? 0 : loop__errno();
+}
+
+/* Errors that belong to one connection, which is gone: accept(2) has the list for Linux. */
+static bool lost_connection(int number)
+{
+    switch (number) {
+    case ECONNABORTED:
+    case EPERM:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result)
+{
+    for (int i = 0;; i++) {
+        int fd = loop__sys.accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            *result = fd;
+            return 0;
+        }
+        if (errno != EINTR && !(lost_connection(errno) && i < ACCEPT_TRIES))
+            return loop__errno();
+    }
+}
+
+ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len)
+{
+    for (;;) {
+        ssize_t n = loop__sys.recv(fd, base, len, 0);
+
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return loop__errno();
+    }
+}
+
+ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs)
+{
+    for (;;) {
+        ssize_t n;
+
+        if (nbufs == 1) {
+            n = loop__sys.send(fd, bufs->base, bufs->len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr msg = {0};
+
+            msg.msg_iov = loop__iovec(bufs);
+            msg.msg_iovlen = loop__iovec_count(nbufs);
+            n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
+        }
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return loop__errno();
+    }
+}
+
+int loop__socket_shutdown(loop_os_fd_t fd)
+{
+    return loop__sys.shutdown(fd, SHUT_WR) == 0 ? 0 : loop__errno();
+}
+
+int loop__socket_linger_reset(loop_os_fd_t fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    return loop__sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0 ? 0 : loop__errno();
+}
+
+int loop__socket_nodelay(loop_os_fd_t fd, bool enable)
+{
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY, enable);
+}
+
+int loop__socket_keepalive(loop_os_fd_t fd, bool enable, unsigned idle, unsigned interval, unsigned count)
+{
+    int error = 0;
+
+    if (enable) {
+        error = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle);
+        if (error == 0)
+            error = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)interval);
+        if (error == 0)
+            error = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)count);
+    }
+    return error != 0 ? error : set_option(fd, SOL_SOCKET, SO_KEEPALIVE, enable);
+}
+
+int loop__socket_name(loop_os_fd_t fd, bool peer, struct sockaddr *name, size_t *len)
+{
+    struct sockaddr_storage full;
+    socklen_t length = sizeof(full);
+    int rc = peer ? loop__sys.getpeername(fd, (struct sockaddr *)&full, &length)
+                  : loop__sys.getsockname(fd, (struct sockaddr *)&full, &length);
+
+    if (rc != 0)
+        return loop__errno();
+    if (length > *len)
+        return LOOP_ENOBUFS;
+    for (size_t i = 0; i < length; i++)
+        ((char *)name)[i] = ((char *)&full)[i];
+    *len = length;
+    return 0;
+}
+
+unsigned loop__interface_index(const char *name)
+{
+    return loop__sys.if_nametoindex(name);
+}

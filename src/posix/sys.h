@@ -1,0 +1,58 @@
+/*
+ * The seam: every system call of src/posix and of the backend above it goes through this one table, the clock included.
+ * Tests replace members to make calls fail and to count them. Rows: result, name, parameters, arguments.
+ */
+#ifndef LOOP_POSIX_SYS_H
+#define LOOP_POSIX_SYS_H
+
+#include "os_socket.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "backend_sys.h"
+
+/* clang-format off */
+#define LOOP_POSIX_SYS(X) \
+    X(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags), (fd, addr, len, flags)) \
+    X(int, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
+    X(int, clock_gettime, (clockid_t clock, struct timespec *ts), (clock, ts)) \
+    X(int, close, (int fd), (fd)) \
+    X(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
+    X(int, fcntl, (int fd, int command, int argument), (fd, command, argument)) \
+    X(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
+    X(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
+    X(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len)) \
+    X(unsigned, if_nametoindex, (const char *name), (name)) \
+    X(int, listen, (int fd, int backlog), (fd, backlog)) \
+    X(int, poll, (struct pollfd *fds, nfds_t nfds, int timeout), (fds, nfds, timeout)) \
+    X(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old)) \
+    X(ssize_t, readv, (int fd, const struct iovec *iov, int n), (fd, iov, n)) \
+    X(ssize_t, recv, (int fd, void *base, size_t len, int flags), (fd, base, len, flags)) \
+    X(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags)) \
+    X(int, sched_yield, (void), ()) \
+    X(ssize_t, send, (int fd, const void *base, size_t len, int flags), (fd, base, len, flags)) \
+    X(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags)) \
+    X(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len), (fd, level, name, value, len)) \
+    X(int, shutdown, (int fd, int how), (fd, how)) \
+    X(int, sigpending, (sigset_t *set), (set)) \
+    X(int, sigwait, (const sigset_t *set, int *number), (set, number)) \
+    X(int, socket, (int family, int type, int protocol), (family, type, protocol)) \
+    X(ssize_t, writev, (int fd, const struct iovec *iov, int n), (fd, iov, n))
+/* clang-format on */
+
+struct loop_sys {
+#define SYS_MEMBER(result, name, parameters, arguments) result(*name) parameters;
+    LOOP_POSIX_SYS(SYS_MEMBER)
+    LOOP_BACKEND_SYS(SYS_MEMBER)
+#undef SYS_MEMBER
+};
+
+extern struct loop_sys loop__sys;
+
+/* The LOOP_E* code of errno. */
+int loop__errno(void);
+
+#endif

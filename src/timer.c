@@ -1,0 +1,137 @@
+/* Timer handles, and the phase that runs whatever the timer heap says is due. */
+#include "internal.h"
+
+static struct timer *timer_of(const loop_timer_t *timer)
+{
+    return (struct timer *)(uintptr_t)timer;
+}
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
+{
+    struct timer *timer = timer_of(public_timer);
+    int error = loop__handle_init(loop, (struct handle *)timer, LOOP_TIMER);
+
+    if (error != 0)
+        return error;
+    timer->cb = NULL;
+    timer->repeat = 0;
+    loop__timer_node_init(&timer->node, TIMER_HANDLE);
+    return 0;
+}
+
+int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
+{
+    struct timer *timer = timer_of(public_timer);
+    int error = loop__handle_check(timer, LOOP_TIMER);
+    loop_t *loop;
+
+    if (error != 0)
+        return error;
+    if (cb == NULL)
+        return LOOP_EINVAL;
+    loop = timer->handle.loop;
+    error = loop__timer_set(loop, &timer->node, add_saturated(loop__now(loop), timeout));
+    if (error != 0)
+        return error;
+    timer->cb = cb;
+    timer->repeat = repeat;
+    loop__handle_start(&timer->handle);
+    return 0;
+}
+
+int loop_timer_stop(loop_timer_t *public_timer)
+{
+    struct timer *timer = timer_of(public_timer);
+    int error = loop__handle_check(timer, LOOP_TIMER);
+
+    if (error != 0)
+        return error;
+    loop__timer_unset(timer->handle.loop, &timer->node);
+    loop__handle_stop(&timer->handle);
+    return 0;
+}
+
+int loop_timer_again(loop_timer_t *public_timer)
+{
+    struct timer *timer = timer_of(public_timer);
+    int error = loop__handle_check(timer, LOOP_TIMER);
+
+    if (error != 0)
+        return error;
+    if (timer->cb == NULL || timer->repeat == 0)
+        return LOOP_EINVAL;
+    return loop_timer_start(public_timer, timer->cb, timer->repeat, timer->repeat);
+}
+
+int loop_timer_set_repeat(loop_timer_t *public_timer, uint64_t repeat)
+{
+    int error = loop__handle_check(public_timer, LOOP_TIMER);
+
+    if (error == 0)
+        timer_of(public_timer)->repeat = repeat;
+    return error;
+}
+
+uint64_t loop_timer_get_repeat(const loop_timer_t *timer)
+{
+    return loop__handle_check(timer, LOOP_TIMER) == 0 ? timer_of(timer)->repeat : 0;
+}
+
+uint64_t loop_timer_get_due_in(const loop_timer_t *public_timer)
+{
+    struct timer *timer = timer_of(public_timer);
+    uint64_t now;
+
+    if (loop__handle_check(timer, LOOP_TIMER) != 0 || !loop__timer_started(&timer->node))
+        return 0;
+    now = loop__now(timer->handle.loop);
+    return timer->node.due > now ? timer->node.due - now : 0;
+}
+
+void loop__timer_close(struct timer *timer)
+{
+    loop__timer_unset(timer->handle.loop, &timer->node);
+    loop__handle_closed(&timer->handle);
+}
+
+static void timer_fire(struct timer *timer)
+{
+    loop_t *loop = timer->handle.loop;
+    uint64_t due = add_saturated(loop__now(loop), timer->repeat);
+
+    /* Moving the started node to its next time needs no memory, so a repeating timer cannot be lost. */
+    if (timer->repeat != 0) {
+        (void)loop__timer_set(loop, &timer->node, due);
+    } else {
+        loop__timer_unset(loop, &timer->node);
+        loop__handle_stop(&timer->handle);
+    }
+    timer->cb((loop_timer_t *)timer);
+}
+
+void loop__timers_run(loop_t *loop)
+{
+    uint64_t now = loop__now(loop);
+    uint64_t last_seq = loop->timers.seq;
+    struct timer_node *node;
+
+    /* What is started from here on is due now at the earliest and comes after last_seq: it waits for the next phase. */
+    while ((node = loop__timer_next(loop)) != NULL) {
+        if (node->due > now || (node->due == now && node->seq > last_seq))
+            break;
+        switch ((enum timer_kind)node->kind) {
+        case TIMER_HANDLE:
+            timer_fire(CONTAINER_OF(node, struct timer, node));
+            break;
+        case TIMER_ACCEPT_PAUSE:
+            loop__timer_unset(loop, node);
+            loop__tcp_accept_resume(CONTAINER_OF(node, struct stream, desc.read_deadline));
+            break;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+/*
+ * The timer heap: an array heap of arity four, ordered by due time and then by start sequence.
+ *
+ * An entry copies the due time and sequence of its node and is immutable until it is corrected:
+ *   later    the node gets the new time, its entry stays; the difference is found when the entry surfaces   O(1)
+ *   sooner   the entry is corrected at once and moves up                                                    O(log n)
+ *   stop     the entry is emptied in place and the node's memory is free at once                            O(1)
+ * So an entry is never later than its node, and a root that agrees with its node is the true next timer.
+ */
+#ifndef LOOP_TIMER_HEAP_H
+#define LOOP_TIMER_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+enum timer_kind {
+    TIMER_HANDLE,      /* of a struct timer */
+    TIMER_ACCEPT_PAUSE /* the read deadline's node of a listener that ran out of descriptors */
+};
+
+/* Part of what is timed. */
+struct timer_node {
+    uint64_t due;
+    uint64_t seq;
+    uint32_t position; /* index of the entry + 1; 0: not started */
+    uint8_t kind;      /* enum timer_kind */
+};
+
+struct timer_entry {
+    uint64_t due;
+    uint64_t seq;
+    struct timer_node *node; /* NULL: stopped since */
+};
+
+struct timer_heap {
+    struct timer_entry *entries;
+    uint32_t count; /* entries in use, emptied ones included */
+    uint32_t room;
+    uint32_t empties;
+    uint64_t seq; /* of the last start */
+};
+
+static inline void loop__timer_node_init(struct timer_node *node, enum timer_kind kind)
+{
+    node->due = 0;
+    node->seq = 0;
+    node->position = 0;
+    node->kind = (uint8_t)kind;
+}
+
+static inline bool loop__timer_started(const struct timer_node *node)
+{
+    return node->position != 0;
+}
+
+/* Starts a node or moves a started one. Only starting can fail (LOOP_ENOMEM). */
+int loop__timer_set(struct loop *loop, struct timer_node *node, uint64_t due);
+
+void loop__timer_unset(struct loop *loop, struct timer_node *node);
+
+/* The next node due, NULL if there is none. Makes the root live and true first. */
+struct timer_node *loop__timer_next(struct loop *loop);
+
+#endif

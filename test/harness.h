@@ -1,0 +1,51 @@
+/*
+ * The frame of every test program. A program is a file of functions
+ *
+ *     static void name(void **state)
+ *
+ * that ends with one line naming them:
+ *
+ *     LOOP_TEST_MAIN(TEST(name), TEST(other))
+ *
+ * Arguments of the program: none runs every test, --list prints the names, names run just these tests.
+ * A test that leaves a descriptor open fails.
+ */
+#ifndef LOOP_TEST_HARNESS_H
+#define LOOP_TEST_HARNESS_H
+
+/* cmocka.h wants these four before it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+typedef struct CMUnitTest harness_test;
+
+int harness_setup(void **state);
+int harness_teardown(void **state);
+
+/* What main() does. The result is the exit status: 0, 1 if tests failed, 2 for wrong arguments. */
+int harness_main(const harness_test *tests, size_t count, int argc, char **argv);
+
+/* Index of the test of that name, or count. */
+size_t harness_find(const harness_test *tests, size_t count, const char *name);
+
+/* 1 if the test runs under something that makes it many times slower, and should do less. */
+int harness_slow(void);
+
+/* Sets bit n of the map for every open descriptor n below bits. Written once per platform. */
+void harness_descriptors(unsigned char *map, unsigned bits);
+
+/* clang-format off: the two macros are lists, not statements */
+#define TEST(function) {#function, function, harness_setup, harness_teardown, NULL}
+
+#define LOOP_TEST_MAIN(...)                                                       \
+    int main(int argc, char **argv)                                               \
+    {                                                                             \
+        static const harness_test tests[] = {__VA_ARGS__};                        \
+        return harness_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv); \
+    }
+/* clang-format on */
+
+#endif
