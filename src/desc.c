@@ -113,7 +113,7 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
     if (flags & LOOP_DESC_TCP) {
         kind |= DESC_TCP | DESC_SOCKET;
     } else {
-        error = loop__fd_adopt(fd, (flags & LOOP_DESC_INHERIT) != 0, &kind);
+        error = loop__fd_probe(fd, &kind);
         if (error != 0)
             return error;
     }
@@ -123,6 +123,12 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
     if (error != 0)
         return error;
     error = loop__desc_attach(desc, fd, kind);
+    /* Last, so that a descriptor that could not be attached is as it was. */
+    if (error == 0 && !(flags & LOOP_DESC_TCP)) {
+        error = loop__fd_make_async(fd, (flags & LOOP_DESC_INHERIT) != 0);
+        if (error != 0)
+            (void)loop->backend->detach(loop, desc, false);
+    }
     if (error != 0)
         loop__handle_forget(&desc->handle);
     return error;

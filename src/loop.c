@@ -243,6 +243,7 @@ int loop_run(loop_t *loop, loop_run_mode mode)
     }
     loop->stopping = false;
     loop->running = false;
+    loop->now_valid = false; /* nobody knows how long it is until the next turn */
     if (atomic_load(&loop->wake) == WAKE_AWAKE)
         atomic_store(&loop->wake, WAKE_ASLEEP);
     return error != 0 ? error : more;

@@ -22,7 +22,8 @@ void loop__yield(void);
 
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *fd);
-int loop__socket_adopt(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
+/* What a stream socket of the caller's is; LOOP_EINVAL if it is none of TCP. */
+int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
 void loop__socket_close(loop_os_fd_t fd);
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
@@ -40,9 +41,10 @@ int loop__socket_name(loop_os_fd_t fd, bool peer, struct sockaddr *name, size_t 
 
 /* Closes any descriptor. */
 void loop__fd_close(loop_os_fd_t fd);
-/* Makes a descriptor of the caller's non-blocking and, unless inherit, close-on-exec; adds its DESC_SOCKET, DESC_TCP and
- * DESC_LISTENER to *flags. */
-int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags);
+/* Adds DESC_SOCKET and DESC_TCP to *flags where they hold for a descriptor of the caller's. */
+int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
+/* Makes a descriptor non-blocking and, unless inherit, close-on-exec. */
+int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
 
 /* The scope number of a network interface, 0 if there is none of that name. */
 unsigned loop__interface_index(const char *name);

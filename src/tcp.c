@@ -72,7 +72,9 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
         return error;
     if (has_socket(tcp))
         return LOOP_EBUSY;
-    error = loop__socket_adopt(fd, &listening, &connected, &bound);
+    error = loop__socket_probe(fd, &listening, &connected, &bound);
+    if (error == 0)
+        error = loop__fd_make_async(fd, false);
     if (error != 0)
         return error;
     if (connected)

@@ -45,7 +45,7 @@ static int add_flag(int fd, int get, int set, int flag)
     return 0;
 }
 
-static int make_asynchronous(int fd, bool inherit)
+int loop__fd_make_async(loop_os_fd_t fd, bool inherit)
 {
     int error = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
 
@@ -66,7 +66,7 @@ static int set_option(int fd, int level, int name, int value)
     return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
 }
 
-int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags)
+int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags)
 {
     int type = 0;
     int listening = 0;
@@ -75,7 +75,7 @@ int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags)
     if (error == 0) {
         *flags |= DESC_SOCKET;
         error = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening);
-        if (error != 0)
+        if (error != 0 && error != LOOP_ENOPROTOOPT)
             return error;
     } else if (error != LOOP_ENOTSOCK) {
         return error;
@@ -89,7 +89,7 @@ int loop__fd_adopt(loop_os_fd_t fd, bool inherit, uint16_t *flags)
         if (loop__address_is_ip((struct sockaddr *)&name))
             *flags |= DESC_TCP;
     }
-    return make_asynchronous(fd, inherit);
+    return 0;
 }
 
 static bool is_bound(const struct sockaddr_storage *name)
@@ -97,7 +97,7 @@ static bool is_bound(const struct sockaddr_storage *name)
     return loop_ip_port((const struct sockaddr *)name) > 0;
 }
 
-int loop__socket_adopt(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound)
+int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound)
 {
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
@@ -121,7 +121,7 @@ int loop__socket_adopt(loop_os_fd_t fd, bool *listening, bool *connected, bool *
     *connected = !*listening && loop__sys.getpeername(fd, (struct sockaddr *)&name, &len) == 0;
     if (!*connected && !*listening && errno != ENOTCONN)
         return loop__errno();
-    return make_asynchronous(fd, false);
+    return 0;
 }
 
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags)
