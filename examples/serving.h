@@ -1,0 +1,26 @@
+/* What the servers among the examples share: options, the line that says where they listen, a stop by signal. POSIX. */
+#ifndef EXAMPLES_SERVING_H
+#define EXAMPLES_SERVING_H
+
+#include <loop.h>
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* Reads `--host TEXT` and `--port NUMBER` (127.0.0.1, 0) into an address. 0 or an error. */
+int serving_options(int argc, char **argv, struct sockaddr_storage *addr);
+
+/* Makes tcp listen on the address and returns the address it got. */
+int serving_listen(loop_tcp_t *tcp, struct sockaddr_storage *addr, unsigned flags, loop_connection_cb cb);
+
+/* Prints "listening on PREFIX HOST:PORT SUFFIX", without the spaces. */
+void serving_announce(const char *prefix, const struct sockaddr_storage *addr, const char *suffix);
+
+/* Makes SIGINT and SIGTERM signal the handle: the first one; a second ends the program as usual. */
+int serving_stop_on_signals(loop_async_t *async);
+
+/* Prints what failed, and returns 1, the exit status. */
+int serving_failed(const char *what, int error);
+
+#endif

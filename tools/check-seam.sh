@@ -1,0 +1,32 @@
+#!/bin/sh
+# check-seam.sh BUILD: fails if an object of src/posix or src/epoll calls the system other than through the table loop__sys,
+# or if a call in that table is not made to fail by any test (test/fault*.c, or the table of errors they use).
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=$1
+failed=0
+
+# What is no system call: memory, strings, address conversion, signal sets; what compilers and the linker add.
+pure='memcpy|memset|memmove|memcmp|strlen|strchr|inet_ntop|inet_pton|__errno_location|sigemptyset|sigaddset|sigismember'
+added='__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__asan.*|__ubsan.*|__tsan.*|__gcov.*|syscall_is_wrapped'
+ours='loop__[a-z0-9_]*|loop_[a-z0-9_]*'
+
+objects=$(find "$build/CMakeFiles/loop_static.dir/src/posix" "$build/CMakeFiles/loop_static.dir/src/epoll" -name '*.o' \
+    ! -name 'sys.c.o')
+[ -n "$objects" ] || { echo "check-seam: no objects in $build" >&2; exit 1; }
+for object in $objects; do
+    calls=$(nm -u "$object" | awk '{ print $2 }' | grep -vxE "$pure|$added|$ours")
+    if [ -n "$calls" ]; then
+        echo "$object calls outside of the seam:" >&2
+        echo "$calls" | sed 's/^/    /' >&2
+        failed=1
+    fi
+done
+
+for name in $(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h src/epoll/backend_sys.h); do
+    if ! grep -qwE "$name" test/fault*.[ch]; then
+        echo "no test makes $name fail" >&2
+        failed=1
+    fi
+done
+exit $failed

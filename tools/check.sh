@@ -1,0 +1,67 @@
+#!/bin/sh
+# Every static check. Called by ./dev check, which installs what this needs. Goes on after a failure, so that one run shows all.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+failed=0
+
+check() { # check WHAT COMMAND...
+    what=$1
+    shift
+    echo "-- $what"
+    "$@" || { echo "   FAILED: $what" >&2; failed=1; }
+}
+
+sources() {
+    git ls-files -co --exclude-standard '*.c' '*.h'
+}
+
+formatted() {
+    sources | xargs clang-format --dry-run -Werror
+}
+
+compiles() { # with every warning an error
+    cmake -S . -B "build/check-$1" -G Ninja -DCMAKE_C_COMPILER="$1" -DCMAKE_BUILD_TYPE=Release -DLOOP_WERROR=ON \
+        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON >/dev/null && cmake --build "build/check-$1" | tail -n 1
+}
+
+tidy() {
+    git ls-files -co --exclude-standard '*.c' | grep -vE '^(src/(kqueue|iocp)|test/install)/' |
+        xargs -P 2 -n 4 clang-tidy -p build/check-clang --quiet 2>/dev/null
+}
+
+cppcheck_clean() {
+    cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+        --suppressions-list=tools/cppcheck.txt -Iinclude -Isrc -Isrc/posix -Isrc/epoll src examples
+}
+
+# Prints the lines that match, and fails if there are any.
+none() {
+    ! git grep -nIE "$@"
+}
+
+core_knows_no_platform() {
+    # shellcheck disable=SC2016
+    ! grep -nE '#[ ]*(if|elif|ifdef|ifndef).*(_WIN32|__linux__|__APPLE__|BSD__|__unix__)|epoll_|kevent\(|OVERLAPPED' \
+        src/*.c src/*.h
+}
+
+no_machine_paths() {
+    none '/(home|root|work|Users)/[a-z]|deb\.debian\.org|registry\.npmjs|"resolved": *"http' -- . ':!tools/check.sh'
+}
+
+library_never_ends_its_host() {
+    none '\b(abort|exit|_exit)\(' -- src
+}
+
+check "layout (clang-format)" formatted
+check "gcc, warnings are errors" compiles gcc
+check "clang, warnings are errors" compiles clang
+check "clang-tidy" tidy
+check "cppcheck" cppcheck_clean
+check "shell scripts (shellcheck)" shellcheck dev .ci/run tools/*.sh test/install/run.sh
+check "the core knows no platform" core_knows_no_platform
+check "the library never ends its host" library_never_ends_its_host
+check "no paths or addresses of a machine" no_machine_paths
+check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc
+
+exit $failed
