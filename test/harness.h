@@ -38,13 +38,16 @@ int harness_slow(void);
 void harness_descriptors(unsigned char *map, unsigned bits);
 
 /* clang-format off: the two macros are lists, not statements */
-#define TEST(function) {#function, function, harness_setup, harness_teardown, NULL}
+#define TEST(function)                                                                                                 \
+    {                                                                                                                  \
+#function, function, harness_setup, harness_teardown, NULL                                                     \
+    }
 
-#define LOOP_TEST_MAIN(...)                                                       \
-    int main(int argc, char **argv)                                               \
-    {                                                                             \
-        static const harness_test tests[] = {__VA_ARGS__};                        \
-        return harness_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv); \
+#define LOOP_TEST_MAIN(...)                                                                                            \
+    int main(int argc, char **argv)                                                                                    \
+    {                                                                                                                  \
+        static const harness_test tests[] = {__VA_ARGS__};                                                             \
+        return harness_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);                                      \
     }
 /* clang-format on */
 

@@ -1,0 +1,57 @@
+/* What several test programs need: loops that must come and go cleanly, pairs of connections, waiting for a condition. */
+#ifndef LOOP_TEST_SUPPORT_H
+#define LOOP_TEST_SUPPORT_H
+
+#include "harness.h"
+
+#include <loop.h>
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Expects a call to succeed. */
+#define assert_ok(call) assert_int_equal((call), 0)
+
+loop_t *support_loop(void);
+
+/* Runs what is left until nothing keeps the loop alive, closes every handle, and frees the loop. */
+void support_finish(loop_t *loop);
+
+/* Closes every handle of the loop and runs until their close callbacks came. */
+void support_close_all(loop_t *loop);
+
+/* Turns until *flag is not 0; fails after a bound that no sound run comes near. */
+void support_until(loop_t *loop, const int *flag);
+
+/* The address 127.0.0.1, any port. */
+struct sockaddr_storage support_loopback(void);
+
+/* A listening handle and its address. */
+struct sockaddr_storage support_listen(loop_t *loop, loop_tcp_t *server, loop_connection_cb cb);
+
+/* Two connected handles; the listener that made them is closed. */
+void support_tcp_pair(loop_t *loop, loop_tcp_t *one, loop_tcp_t *other);
+
+/* A handle connected with a plain blocking socket. */
+int support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp);
+
+/* A plain connected pair of TCP sockets; fds[0] is blocking, fds[1] too. */
+void support_socket_pair(int fds[2]);
+
+/* A small generator of the numbers of a random test; the seed is printed, and LOOP_TEST_SEED sets it. */
+uint64_t support_seed(void);
+uint32_t support_random(uint64_t *state, uint32_t below);
+
+/* An allocator that counts blocks and lets the n-th allocation fail (0: none). */
+struct support_allocator {
+    long live;
+    long calls;
+    long fail_at;
+};
+loop_allocator_t support_allocator(struct support_allocator *counts);
+
+#endif
