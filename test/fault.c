@@ -1,92 +1,31 @@
 #include "fault.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
-#define HANG_MS 5000
-
-struct plan {
-    atomic_uint calls;
-    unsigned first; /* counted like calls; 0: none */
-    unsigned times;
-    int error; /* 0: fall short */
-};
+#include <errno.h>
 
 static struct loop_sys real;
-static struct plan plans[FAULT_ROWS];
-static atomic_uint hits;
-static bool interrupt_everything;
-static bool hung;
-static int ctl_operation;
-static int64_t last_wait;
+static long counts[FAULT_ROWS];
+static enum fault_row armed_row;
+static long armed_n;
+static long armed_times;
+static int armed_error;
 
-const char *fault_row_name(enum fault_row row)
+static bool fails(enum fault_row row)
 {
-    static const char *const names[FAULT_ROWS] = {
-#define FAULT_NAME(result, name, parameters, arguments) #name,
-        LOOP_POSIX_SYS(FAULT_NAME) LOOP_BACKEND_SYS(FAULT_NAME)};
+    long n = ++counts[row];
 
-    return names[row];
-}
-
-/* Which calls a signal can interrupt. A close is not made again, so it counts as one that cannot. */
-static bool may_be_interrupted(enum fault_row row)
-{
-    switch (row) {
-    case FAULT_accept4:
-    case FAULT_connect:
-    case FAULT_epoll_wait:
-    case FAULT_epoll_pwait_ns:
-    case FAULT_poll:
-    case FAULT_readv:
-    case FAULT_recv:
-    case FAULT_recvmsg:
-    case FAULT_send:
-    case FAULT_sendmsg:
-    case FAULT_write:
-    case FAULT_writev:
-        return true;
-    default:
+    if (armed_n == 0 || row != armed_row || n < armed_n || n >= armed_n + armed_times)
         return false;
-    }
+    errno = armed_error;
+    return true;
 }
 
-enum fate {
-    FATE_REAL,
-    FATE_ERROR,
-    FATE_SHORT
-};
-
-static enum fate decide(enum fault_row row, int *error)
-{
-    struct plan *plan = &plans[row];
-    unsigned call = atomic_fetch_add(&plan->calls, 1) + 1;
-
-    if (plan->first != 0 && call >= plan->first && call - plan->first < plan->times) {
-        atomic_fetch_add(&hits, 1);
-        *error = plan->error;
-        return plan->error != 0 ? FATE_ERROR : FATE_SHORT;
-    }
-    if (interrupt_everything && call % 2 == 1 && may_be_interrupted(row)) {
-        atomic_fetch_add(&hits, 1);
-        *error = EINTR;
-        return FATE_ERROR;
-    }
-    return FATE_REAL;
-}
-
-/* Whether the system does the work although it reports this error. */
-static bool done_all_the_same(enum fault_row row, int error)
-{
-    return row == FAULT_close || (row == FAULT_connect && error == EINTR);
-}
-
-static int failure_of(enum fault_row row, int error)
+/* What a failing call returns: -1, but pthread_sigmask and sigwait return the error, if_nametoindex returns 0. */
+static long failure_of(enum fault_row row)
 {
     switch (row) {
     case FAULT_pthread_sigmask:
     case FAULT_sigwait:
-        return error;
+        return armed_error;
     case FAULT_if_nametoindex:
         return 0;
     default:
@@ -97,277 +36,172 @@ static int failure_of(enum fault_row row, int error)
 #define FAULT_WRAPPER(result, name, parameters, arguments)                                                             \
     static result fault_##name parameters                                                                              \
     {                                                                                                                  \
-        int error = 0;                                                                                                 \
-        if (decide(FAULT_##name, &error) != FATE_ERROR)                                                                \
-            return real.name arguments;                                                                                \
-        if (done_all_the_same(FAULT_##name, error))                                                                    \
-            (void)real.name arguments;                                                                                 \
-        errno = error;                                                                                                 \
-        return (result)failure_of(FAULT_##name, error);                                                                \
+        return fails(FAULT_##name) ? (result)failure_of(FAULT_##name) : real.name arguments;                           \
     }
 LOOP_POSIX_SYS(FAULT_WRAPPER)
 LOOP_BACKEND_SYS(FAULT_WRAPPER)
 
-/* ------------------------------------------------------------------------------------------- rows with more to them -- */
-
-static ssize_t short_send(int fd, const void *base, size_t len, int flags)
+/* A close that fails has closed all the same, close(2). */
+static int failing_close(int fd)
 {
-    int error = 0;
+    bool failing = fails(FAULT_close);
+    int error = errno;
+    int rc = real.close(fd);
 
-    switch (decide(FAULT_send, &error)) {
-    case FATE_ERROR:
-        errno = error;
-        return -1;
-    case FATE_SHORT:
-        return real.send(fd, base, len > 0 ? 1 : 0, flags);
-    default:
-        return real.send(fd, base, len, flags);
-    }
+    if (!failing)
+        return rc;
+    errno = error;
+    return -1;
 }
 
-static struct iovec first_byte(const struct iovec *iov, size_t n)
+void fault_begin(void)
 {
-    struct iovec byte = {NULL, 0};
-
-    for (size_t i = 0; i < n && byte.iov_len == 0; i++) {
-        byte.iov_base = iov[i].iov_base;
-        byte.iov_len = iov[i].iov_len > 0 ? 1 : 0;
-    }
-    return byte;
-}
-
-static ssize_t short_sendmsg(int fd, const struct msghdr *msg, int flags)
-{
-    struct msghdr part = *msg;
-    struct iovec byte = first_byte(msg->msg_iov, msg->msg_iovlen);
-    int error = 0;
-
-    switch (decide(FAULT_sendmsg, &error)) {
-    case FATE_ERROR:
-        errno = error;
-        return -1;
-    case FATE_SHORT:
-        part.msg_iov = &byte;
-        part.msg_iovlen = 1;
-        return real.sendmsg(fd, &part, flags);
-    default:
-        return real.sendmsg(fd, msg, flags);
-    }
-}
-
-static ssize_t short_writev(int fd, const struct iovec *iov, int n)
-{
-    struct iovec byte = first_byte(iov, (size_t)n);
-    int error = 0;
-
-    switch (decide(FAULT_writev, &error)) {
-    case FATE_ERROR:
-        errno = error;
-        return -1;
-    case FATE_SHORT:
-        return real.writev(fd, &byte, 1);
-    default:
-        return real.writev(fd, iov, n);
-    }
-}
-
-static ssize_t short_readv(int fd, const struct iovec *iov, int n)
-{
-    struct iovec byte = first_byte(iov, (size_t)n);
-    int error = 0;
-
-    switch (decide(FAULT_readv, &error)) {
-    case FATE_ERROR:
-        errno = error;
-        return -1;
-    case FATE_SHORT:
-        return real.readv(fd, &byte, 1);
-    default:
-        return real.readv(fd, iov, n);
-    }
-}
-
-static int noted_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-    unsigned before = atomic_load(&hits);
-    int result = fault_epoll_ctl(epfd, op, fd, event);
-    int saved = errno;
-
-    if (atomic_load(&hits) != before)
-        ctl_operation = op;
-    errno = saved;
-    return result;
-}
-
-static int bounded_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
-{
-    int n = fault_epoll_wait(epfd, events, max, timeout < 0 ? HANG_MS : timeout);
-
-    last_wait = timeout;
-    if (n == 0 && timeout < 0) {
-        hung = true;
-        errno = ETIMEDOUT;
-        return -1;
-    }
-    return n;
-}
-
-static int noted_epoll_pwait_ns(int epfd, struct epoll_event *events, int max, const struct epoll_timespec *timeout)
-{
-    last_wait = timeout == NULL ? -1 : timeout->seconds * 1000000000 + timeout->nanoseconds;
-    return fault_epoll_pwait_ns(epfd, events, max, timeout);
-}
-
-/* --------------------------------------------------------------------------------------------------------- control -- */
-
-void fault_reset(void)
-{
-    for (int row = 0; row < FAULT_ROWS; row++) {
-        atomic_store(&plans[row].calls, 0);
-        plans[row].first = 0;
-    }
-    atomic_store(&hits, 0);
-    interrupt_everything = false;
-    hung = false;
-    ctl_operation = 0;
-    last_wait = 0;
-}
-
-void fault_install(void)
-{
-    fault_reset();
     real = loop__sys;
-#define FAULT_PUT(result, name, parameters, arguments) loop__sys.name = fault_##name;
-    LOOP_POSIX_SYS(FAULT_PUT)
-    LOOP_BACKEND_SYS(FAULT_PUT)
-    loop__sys.send = short_send;
-    loop__sys.sendmsg = short_sendmsg;
-    loop__sys.writev = short_writev;
-    loop__sys.readv = short_readv;
-    loop__sys.epoll_ctl = noted_epoll_ctl;
-    loop__sys.epoll_wait = bounded_epoll_wait;
-    loop__sys.epoll_pwait_ns = noted_epoll_pwait_ns;
-    (void)fault_send;
-    (void)fault_sendmsg;
-    (void)fault_writev;
-    (void)fault_readv;
+    fault_arm(FAULT_accept4, 0, 0, 0);
+#define FAULT_INSTALL(result, name, parameters, arguments) loop__sys.name = fault_##name;
+    LOOP_POSIX_SYS(FAULT_INSTALL)
+    LOOP_BACKEND_SYS(FAULT_INSTALL)
+    loop__sys.close = failing_close;
 }
 
-void fault_remove(void)
+void fault_end(void)
 {
+    fault_disarm();
     loop__sys = real;
 }
 
-unsigned fault_calls(enum fault_row row)
+void fault_arm(enum fault_row row, long n, int error, long times)
 {
-    return atomic_load(&plans[row].calls);
+    memset(counts, 0, sizeof(counts));
+    armed_row = row;
+    armed_n = n;
+    armed_error = error;
+    armed_times = times;
 }
 
-unsigned fault_calls_of_all(void)
+void fault_disarm(void)
 {
-    unsigned sum = 0;
+    armed_n = 0;
+}
+
+long fault_count(enum fault_row row)
+{
+    return counts[row];
+}
+
+long fault_count_all(void)
+{
+    long all = 0;
 
     for (int row = 0; row < FAULT_ROWS; row++)
-        sum += atomic_load(&plans[row].calls);
-    return sum;
+        all += counts[row];
+    return all;
 }
 
-void fault_fail(enum fault_row row, unsigned first, unsigned times, int error)
+const char *fault_name(enum fault_row row)
 {
-    plans[row].first = atomic_load(&plans[row].calls) + first;
-    plans[row].times = times;
-    plans[row].error = error;
+    static const char *const names[] = {
+#define FAULT_NAME(result, name, parameters, arguments) #name,
+        LOOP_POSIX_SYS(FAULT_NAME) LOOP_BACKEND_SYS(FAULT_NAME)};
+
+    return names[row];
 }
 
-void fault_shorten(enum fault_row row, unsigned first, unsigned times)
+const int *fault_errors(enum fault_row row)
 {
-    fault_fail(row, first, times, 0);
-}
+    static const int accept4_errors[] = {EINTR,  EAGAIN,  ECONNABORTED, EPROTO, EMFILE,
+                                         ENFILE, ENOBUFS, ENOMEM,       EPERM,  0};
+    static const int bind_errors[] = {EADDRINUSE, EADDRNOTAVAIL, EACCES, EINVAL, 0};
+    static const int clock_gettime_errors[] = {EINVAL, 0};
+    static const int close_errors[] = {EINTR, EIO, 0};
+    static const int connect_errors[] = {
+        EINTR, ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT, EAGAIN, EACCES, ENOBUFS, 0};
+    static const int fcntl_errors[] = {EBADF, EINTR, ENOMEM, 0};
+    static const int getpeername_errors[] = {ENOBUFS, ENOTCONN, EINVAL, 0};
+    static const int getsockname_errors[] = {ENOBUFS, EINVAL, 0};
+    static const int getsockopt_errors[] = {ENOMEM, ENOBUFS, ENOPROTOOPT, 0};
+    static const int if_nametoindex_errors[] = {ENODEV, 0};
+    static const int listen_errors[] = {EADDRINUSE, EOPNOTSUPP, 0};
+    static const int poll_errors[] = {EINTR, ENOMEM, 0};
+    static const int pthread_sigmask_errors[] = {EINVAL, 0};
+    static const int readv_errors[] = {EINTR, EAGAIN, EIO, ECONNRESET, ENOMEM, 0};
+    static const int recv_errors[] = {EINTR, EAGAIN, ECONNRESET, ETIMEDOUT, ENOMEM, 0};
+    static const int recvmsg_errors[] = {EINTR, EAGAIN, ECONNREFUSED, ENOMEM, 0};
+    static const int sched_yield_errors[] = {ENOSYS, 0};
+    static const int send_errors[] = {EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, 0};
+    static const int setsockopt_errors[] = {ENOPROTOOPT, ENOMEM, EINVAL, 0};
+    static const int shutdown_errors[] = {ENOTCONN, ENOBUFS, 0};
+    static const int sigpending_errors[] = {EFAULT, 0};
+    static const int sigwait_errors[] = {EINVAL, 0};
+    static const int socket_errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, EACCES, 0};
+    static const int writev_errors[] = {EINTR, EAGAIN, EPIPE, EIO, ENOSPC, 0};
+    static const int create_errors[] = {EMFILE, ENFILE, ENOMEM, 0};
+    static const int epoll_ctl_errors[] = {ENOMEM, ENOSPC, EPERM, EEXIST, ENOENT, 0};
+    static const int epoll_wait_errors[] = {EINTR, EBADF, EINVAL, ENOSYS, EPERM, 0};
+    static const int write_errors[] = {EINTR, EAGAIN, 0};
 
-void fault_interrupt_everything(void)
-{
-    interrupt_everything = true;
-}
-
-unsigned fault_hits(void)
-{
-    return atomic_load(&hits);
-}
-
-int fault_epoll_ctl_operation(void)
-{
-    return ctl_operation;
-}
-
-bool fault_hung(void)
-{
-    return hung;
-}
-
-int64_t fault_last_wait(void)
-{
-    return last_wait;
-}
-
-/* ------------------------------------------------------------------------------------------------------- allocator -- */
-
-static unsigned allocations;
-static unsigned live_blocks;
-static unsigned failing;
-static bool allocation_failed;
-
-static void *resize(void *context, void *ptr, size_t size)
-{
-    void *result;
-
-    (void)context;
-    if (size == 0) {
-        live_blocks -= ptr != NULL;
-        free(ptr);
-        return NULL;
+    switch (row) {
+    case FAULT_accept4:
+        return accept4_errors;
+    case FAULT_bind:
+        return bind_errors;
+    case FAULT_clock_gettime:
+        return clock_gettime_errors;
+    case FAULT_close:
+        return close_errors;
+    case FAULT_connect:
+        return connect_errors;
+    case FAULT_fcntl:
+        return fcntl_errors;
+    case FAULT_getpeername:
+        return getpeername_errors;
+    case FAULT_getsockname:
+        return getsockname_errors;
+    case FAULT_getsockopt:
+        return getsockopt_errors;
+    case FAULT_if_nametoindex:
+        return if_nametoindex_errors;
+    case FAULT_listen:
+        return listen_errors;
+    case FAULT_poll:
+        return poll_errors;
+    case FAULT_pthread_sigmask:
+        return pthread_sigmask_errors;
+    case FAULT_readv:
+        return readv_errors;
+    case FAULT_recv:
+        return recv_errors;
+    case FAULT_recvmsg:
+        return recvmsg_errors;
+    case FAULT_sched_yield:
+        return sched_yield_errors;
+    case FAULT_send:
+    case FAULT_sendmsg:
+        return send_errors;
+    case FAULT_setsockopt:
+        return setsockopt_errors;
+    case FAULT_shutdown:
+        return shutdown_errors;
+    case FAULT_sigpending:
+        return sigpending_errors;
+    case FAULT_sigwait:
+        return sigwait_errors;
+    case FAULT_socket:
+        return socket_errors;
+    case FAULT_writev:
+        return writev_errors;
+    case FAULT_epoll_create1:
+    case FAULT_eventfd:
+        return create_errors;
+    case FAULT_epoll_ctl:
+        return epoll_ctl_errors;
+    case FAULT_epoll_wait:
+    case FAULT_epoll_pwait_ns:
+        return epoll_wait_errors;
+    case FAULT_write:
+        return write_errors;
+    case FAULT_ROWS:
+        break;
     }
-    allocations++;
-    if (allocations == failing) {
-        allocation_failed = true;
-        return NULL;
-    }
-    result = realloc(ptr, size);
-    live_blocks += ptr == NULL && result != NULL;
-    return result;
-}
-
-const loop_allocator_t *fault_allocator(void)
-{
-    static const loop_allocator_t allocator = {resize, NULL};
-
-    return &allocator;
-}
-
-void fault_allocator_reset(void)
-{
-    allocations = 0;
-    live_blocks = 0;
-    failing = 0;
-    allocation_failed = false;
-}
-
-void fault_allocator_fail(unsigned nth)
-{
-    failing = nth != 0 ? allocations + nth : 0;
-    allocation_failed = false;
-}
-
-bool fault_allocator_hit(void)
-{
-    return allocation_failed;
-}
-
-unsigned fault_allocations(void)
-{
-    return allocations;
-}
-
-unsigned fault_live_blocks(void)
-{
-    return live_blocks;
+    return create_errors;
 }
