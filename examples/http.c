@@ -20,7 +20,7 @@
 
 #define HEAD_SIZE 16384
 #define ANSWER_SIZE 1024
-#define BODY_LIMIT (1024u * 1024u)
+#define BODY_LIMIT ((size_t)1024 * 1024)
 #define BYTES_LIMIT (1024ul * 1024 * 1024)
 #define IDLE_TIMEOUT LOOP_SEC(30)
 #define LINGER_TIMEOUT LOOP_SEC(2)

@@ -292,7 +292,7 @@ void loop__free(loop_t *loop, void *ptr);
 /* handle.c */
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type);
 /* 0, LOOP_EINVAL (NULL) or LOOP_EBADF (closing, closed or of another type). */
-int loop__handle_check(const void *handle, loop_handle_type type);
+int loop__handle_check(const void *pointer, loop_handle_type type);
 void loop__handle_start(struct handle *handle);
 void loop__handle_stop(struct handle *handle);
 /* The handle needs nothing any more: its close callback comes in the next closing phase. */

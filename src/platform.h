@@ -21,14 +21,14 @@ int loop__system_error(int number);
 void loop__yield(void);
 
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
-int loop__socket_open(int family, loop_os_fd_t *fd);
+int loop__socket_open(int family, loop_os_fd_t *result);
 /* What a stream socket of the caller's is; LOOP_EINVAL if it is none of TCP. */
 int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
 void loop__socket_close(loop_os_fd_t fd);
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
-/* 0 and *fd, or LOOP_EAGAIN, or why not. Connections aborted meanwhile are passed over. */
-int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *fd);
+/* 0 and *result, or LOOP_EAGAIN, or why not. Connections aborted meanwhile are passed over. */
+int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result);
 /* Bytes, 0 for the end of the stream, or a negative error. */
 ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len);
 /* Bytes, or a negative error. */

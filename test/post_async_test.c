@@ -361,9 +361,76 @@ static void one_wake_up_per_sleep_and_none_while_awake(void **state)
     support_finish(loop);
 }
 
+/* A thread is still inside of loop_post(), in its wake-up, when the loop is closed. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int in_wake_up;
+    int yields;
+} slow = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+
+static ssize_t slow_write(int fd, const void *base, size_t length)
+{
+    (void)fd;
+    (void)base;
+    (void)pthread_mutex_lock(&slow.lock);
+    slow.in_wake_up = 1;
+    (void)pthread_cond_broadcast(&slow.changed);
+    while (slow.yields == 0)
+        (void)pthread_cond_wait(&slow.changed, &slow.lock);
+    (void)pthread_mutex_unlock(&slow.lock);
+    return (ssize_t)length;
+}
+
+static int note_yield(void)
+{
+    (void)pthread_mutex_lock(&slow.lock);
+    slow.yields++;
+    (void)pthread_cond_broadcast(&slow.changed);
+    (void)pthread_mutex_unlock(&slow.lock);
+    return 0;
+}
+
+static int slow_status = 1;
+
+static void note_slow_status(loop_task_t *task, int status)
+{
+    (void)task;
+    slow_status = status;
+}
+
+static void *post_slowly(void *arg)
+{
+    static loop_task_t task;
+
+    (void)loop_post(arg, &task, note_slow_status);
+    return NULL;
+}
+
+static void closing_waits_for_posts_that_are_under_way(void **state)
+{
+    struct loop_sys saved = loop__sys;
+    pthread_t thread;
+
+    (void)state;
+    loop = support_loop();
+    loop__sys.write = slow_write;
+    loop__sys.sched_yield = note_yield;
+    assert_ok(pthread_create(&thread, NULL, post_slowly, loop));
+    (void)pthread_mutex_lock(&slow.lock);
+    while (!slow.in_wake_up)
+        (void)pthread_cond_wait(&slow.changed, &slow.lock);
+    (void)pthread_mutex_unlock(&slow.lock);
+    assert_ok(loop_close(loop));
+    assert_true(slow.yields > 0);
+    assert_int_equal(slow_status, LOOP_ECANCELED);
+    assert_ok(pthread_join(thread, NULL));
+    loop__sys = saved;
+}
+
 LOOP_TEST_MAIN(TEST(tasks_of_many_threads_all_run_each_threads_in_order),
                TEST(a_task_may_post_itself_and_runs_once_per_turn), TEST(another_thread_is_told_that_the_loop_closes),
                TEST(sends_before_the_callback_are_merged), TEST(a_queued_async_may_be_closed_and_calls_back_no_more),
                TEST(a_callback_follows_the_last_send_and_sees_what_was_written),
                TEST(no_wake_up_is_lost_between_two_loops), TEST(an_async_may_be_sent_from_a_signal_handler),
-               TEST(one_wake_up_per_sleep_and_none_while_awake))
+               TEST(one_wake_up_per_sleep_and_none_while_awake), TEST(closing_waits_for_posts_that_are_under_way))

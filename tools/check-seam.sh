@@ -23,8 +23,10 @@ for object in $objects; do
     fi
 done
 
-for name in $(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h src/epoll/backend_sys.h); do
-    if ! grep -qwE "$name" test/fault*.[ch]; then
+names=$(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h src/epoll/backend_sys.h)
+[ -n "$names" ] || { echo "check-seam: no rows in the table" >&2; exit 1; }
+for name in $names; do
+    if ! grep -qE "FAULT_$name([^a-z_0-9]|\$)" test/fault*.[ch]; then
         echo "no test makes $name fail" >&2
         failed=1
     fi

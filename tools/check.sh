@@ -1,5 +1,6 @@
 #!/bin/sh
 # Every static check. Called by ./dev check, which installs what this needs. Goes on after a failure, so that one run shows all.
+# shellcheck disable=SC2317 # the functions are called by name, through check
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
@@ -49,6 +50,10 @@ no_machine_paths() {
     none '/(home|root|work|Users)/[a-z]|deb\.debian\.org|registry\.npmjs|"resolved": *"http' -- . ':!tools/check.sh'
 }
 
+readme_shows_the_example() {
+    awk '/^```/ { inside = $0 == "```c"; next } inside' README.md | diff - examples/timer.c
+}
+
 library_never_ends_its_host() {
     none '\b(abort|exit|_exit)\(' -- src
 }
@@ -58,8 +63,9 @@ check "gcc, warnings are errors" compiles gcc
 check "clang, warnings are errors" compiles clang
 check "clang-tidy" tidy
 check "cppcheck" cppcheck_clean
-check "shell scripts (shellcheck)" shellcheck dev .ci/run tools/*.sh test/install/run.sh
+check "shell scripts (shellcheck)" shellcheck -x -P SCRIPTDIR dev .ci/run tools/*.sh test/install/run.sh test/programs/*.sh
 check "the core knows no platform" core_knows_no_platform
+check "the program in the README is examples/timer.c" readme_shows_the_example
 check "the library never ends its host" library_never_ends_its_host
 check "no paths or addresses of a machine" no_machine_paths
 check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc

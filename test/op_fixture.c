@@ -1,0 +1,44 @@
+#include "op_fixture.h"
+
+loop_t *loop;
+loop_desc_t left;
+loop_desc_t right;
+int completions;
+loop_op_t *done[64];
+
+void note(loop_op_t *op)
+{
+    done[completions++ % 64] = op;
+}
+
+loop_buf_t buf_of(void *base, size_t len)
+{
+    loop_buf_t buf = {base, len};
+
+    return buf;
+}
+
+void begin(void)
+{
+    loop = support_loop();
+    completions = 0;
+}
+
+void begin_with(int type)
+{
+    int fds[2];
+
+    begin();
+    assert_ok(socketpair(AF_UNIX, type, 0, fds));
+    assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
+    assert_ok(loop_desc_attach(loop, &right, fds[1], LOOP_DESC_OWNED));
+}
+
+void run_until(int n)
+{
+    for (int i = 0; completions < n; i++) {
+        assert_true(i < 100000);
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+    }
+    assert_int_equal(completions, n);
+}

@@ -1,0 +1,4 @@
+#!/bin/sh
+# acceptor.sh PROGRAM CLIENT: see echo.sh.
+set -eu
+. "$(dirname "$0")/echo.sh"

@@ -1,0 +1,4 @@
+#!/bin/sh
+# echo_server.sh PROGRAM CLIENT: see echo.sh.
+set -eu
+. "$(dirname "$0")/echo.sh"
