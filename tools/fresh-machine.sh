@@ -8,16 +8,16 @@ uri=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)*\([^ ]*\).*/\2/p' /etc/apt/so
 
 [ ! -e "$chroot" ] || { echo "fresh-machine: $chroot exists" >&2; exit 2; }
 debootstrap --variant=minbase --include=git,ca-certificates bookworm "$chroot" "$uri"
-mkdir -p "$chroot/root/work"
+mkdir -p "$chroot/srv"
 cp -a /etc/apt/. "$chroot/etc/apt/"
 for file in /etc/resolv.conf /etc/hosts; do
     [ ! -e "$file" ] || cp -L "$file" "$chroot$file"
 done
-git clone -q "$source" "$chroot/root/work/loop"
+git clone -q "$source" "$chroot/srv/loop"
 mount -t proc proc "$chroot/proc"
 mount --rbind /dev "$chroot/dev"
 trap 'umount -l "$chroot/dev" "$chroot/proc"' EXIT
 for command in demo test; do
     echo "== ./dev $command"
-    chroot "$chroot" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c "cd /root/work/loop && ./dev $command"
+    chroot "$chroot" /usr/bin/env -i HOME=/srv PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c "cd /srv/loop && ./dev $command"
 done
