@@ -1,15 +1,16 @@
 #!/bin/sh
-# configure.sh CMAKE SOURCE: a system or a backend that does not exist stops the configure step with one clear sentence.
+# configure.sh CMAKE SOURCE GENERATOR: a system or a backend that does not exist stops the configure step with one clear sentence.
 set -eu
 cmake=$1
 source=$2
+generator=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 refused() { # SENTENCE ARGUMENT...
     sentence=$1
     shift
-    if "$cmake" -S "$source" -B "$work/build" -DLOOP_BUILD_TESTS=OFF "$@" >"$work/log" 2>&1; then
+    if "$cmake" -S "$source" -B "$work/build" -G "$generator" -DLOOP_BUILD_TESTS=OFF "$@" >"$work/log" 2>&1; then
         echo "configured with $*" >&2
         exit 1
     fi
