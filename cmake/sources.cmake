@@ -10,6 +10,8 @@ set(loop_core_sources
     src/loop.c
     src/op.c
     src/phase.c
+    src/poll.c
+    src/signal.c
     src/stream.c
     src/task.c
     src/tcp.c
@@ -24,6 +26,7 @@ set(loop_posix_sources
     src/posix/fd_table.c
     src/posix/io.c
     src/posix/readiness.c
+    src/posix/signal.c
     src/posix/socket.c
     src/posix/sys.c
 )

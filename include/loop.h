@@ -10,7 +10,9 @@
  *   handles                   what timers, TCP connections and the others have in common
  *   timers, phases            loop_timer_t, loop_prepare_t, loop_check_t, loop_idle_t
  *   other threads             loop_post, loop_async_t
+ *   signals                   loop_signal_t
  *   operations                loop_desc_t, loop_op_t: one request on one descriptor, one result
+ *   polling                   loop_poll_t, for descriptors of other libraries
  *   TCP                       loop_tcp_t: listeners and connections
  *   addresses                 loop_ip_addr, loop_ip_name
  *
@@ -24,7 +26,8 @@
  *              called from any thread.
  *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_walk() and loop_close(). A callback may
  *              call every function of its loop but loop_run() and loop_close(), which answer LOOP_EBUSY there.
- *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly.
+ *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly; but loop_signal_start()
+ *              installs a handler for its one signal, until that is stopped.
  *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
  *
  * MEMORY
@@ -180,8 +183,10 @@ typedef struct loop_check loop_check_t;
 typedef struct loop_idle loop_idle_t;
 typedef struct loop_async loop_async_t;
 typedef struct loop_task loop_task_t;
+typedef struct loop_signal loop_signal_t;
 typedef struct loop_desc loop_desc_t;
 typedef struct loop_op loop_op_t;
+typedef struct loop_poll loop_poll_t;
 typedef struct loop_tcp loop_tcp_t;
 
 #define LOOP_US(n) ((uint64_t)(n)*1000u)
@@ -295,7 +300,9 @@ typedef enum loop_handle_type {
     LOOP_IDLE = 4,
     LOOP_ASYNC = 5,
     LOOP_DESC = 6,
-    LOOP_TCP = 7
+    LOOP_TCP = 7,
+    LOOP_SIGNAL = 8,
+    LOOP_POLL = 9
 } loop_handle_type;
 
 /* What all handles begin with; their first member is named `handle`. */
@@ -320,7 +327,7 @@ LOOP_EXTERN int loop_handle_unref(loop_handle_t *handle);
 /* 1 or 0; 0 for NULL. */
 LOOP_EXTERN int loop_handle_has_ref(const loop_handle_t *handle);
 
-/* 1 while the handle does something: a started timer, prepare, check or idle; an async until it is closed; a TCP handle
+/* 1 while the handle does something: a started timer, prepare, check, idle, signal or poll; an async until it is closed; a TCP handle
  * that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing handles. */
 LOOP_EXTERN int loop_handle_is_active(const loop_handle_t *handle);
 
@@ -446,6 +453,41 @@ LOOP_EXTERN int loop_async_init(loop_t *loop, loop_async_t *async, loop_async_cb
  * Any thread, until the close callback; also from a signal handler. Errors: LOOP_EBADF (closing).
  */
 LOOP_EXTERN int loop_async_send(loop_async_t *async);
+
+/* --------------------------------------------------------------------------------------------------------- signals -- */
+
+struct loop_signal {
+    loop_handle_t handle;
+    uint64_t opaque[7];
+};
+
+typedef void (*loop_signal_cb)(loop_signal_t *signal, int signum);
+
+LOOP_EXTERN int loop_signal_init(loop_t *loop, loop_signal_t *signal);
+
+/*
+ * Calls cb(signal, signum) on the loop's thread, in the dispatch phase, when the process or one of its threads gets the signal:
+ * at least once after the last delivery; signals that come before the callback has begun are merged. Any number of handles
+ * may watch one signal, in any number of loops and threads; each is told, those of one loop in the order of their start.
+ *
+ * A handler is installed (SA_RESTART, every signal blocked in it) when the first handle of the process starts watching a
+ * signal, and no handle takes a signal that it was not started for, SIGCHLD neither. When the last one stops, the action that
+ * was there before is put back. Meanwhile a handler that was there before is still called, after ours; the default action
+ * is not taken. A handler that others install later gets the signals instead of ours, unless it calls ours, which it
+ * replaced; then it must not go on doing so once this library is unloaded.
+ * A signal that is blocked in every thread reaches nobody.
+ *
+ * Starting a started handle replaces callback and signal; what it has not reported of another signal is dropped.
+ * Errors: LOOP_EINVAL (cb is NULL; no such signal; SIGKILL, SIGSTOP, which nobody can catch; SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * which tell of the instruction being executed); the handle is then as it was. Source: sigaction(2), signal(7).
+ */
+LOOP_EXTERN int loop_signal_start(loop_signal_t *signal, loop_signal_cb cb, int signum);
+
+/* The same, once: the handle is stopped right before its callback, which may start it again. */
+LOOP_EXTERN int loop_signal_start_oneshot(loop_signal_t *signal, loop_signal_cb cb, int signum);
+
+/* Stops watching: no callback comes after it. One that is not started stays so. */
+LOOP_EXTERN int loop_signal_stop(loop_signal_t *signal);
 
 /* ------------------------------------------------------------------------------------------------------ operations -- */
 
@@ -588,6 +630,46 @@ LOOP_EXTERN int loop_op_cancel(loop_op_t *op);
 
 /* The handle the operation was last submitted on: of a loop_desc_t or a loop_tcp_t. NULL before the first use. */
 LOOP_EXTERN loop_handle_t *loop_op_get_handle(const loop_op_t *op);
+
+/* --------------------------------------------------------------------------------------------------------- polling -- */
+
+/* What a poll handle may wait for, beside LOOP_READABLE and LOOP_WRITABLE. */
+#define LOOP_DISCONNECT 4u  /* the peer has ended its direction, or the connection: sockets only */
+#define LOOP_PRIORITIZED 8u /* urgent data of a TCP connection, or an exceptional event of a device */
+
+/* A descriptor that somebody else reads and writes: another library, above all. examples/curl_multi.c shows the use. */
+struct loop_poll {
+    loop_handle_t handle;
+    uint64_t opaque[16 + LOOP_PRIVATE_DESC_WORDS];
+};
+
+typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
+
+/*
+ * Prepares a descriptor for being polled, and makes it non-blocking. It stays the caller's: its owner closes the handle
+ * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the number
+ * next; but its events may come as long as a duplicate of it is open, until the handle is stopped.
+ * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
+ * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
+ * call. Source: epoll_ctl(2).
+ */
+LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
+
+/*
+ * Calls cb(poll, 0, events), in the dispatch phase, when the descriptor is ready for some of the events asked for: the ones
+ * found. It is level-triggered: as long as that holds and nobody does anything about it, every turn reports it again. An
+ * error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells. As with poll(2), what
+ * was found may be over when it is reported: somebody else may have read.
+ * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
+ * status is 0; an error is for systems that can fail to go on watching (Linux cannot): the handle has then stopped.
+ * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_EEXIST (it was, and
+ * its number is watched through another handle by now); LOOP_ENOMEM, LOOP_ENOSPC; the handle is then as it was.
+ * Source: epoll(7), poll(2).
+ */
+LOOP_EXTERN int loop_poll_start(loop_poll_t *poll, unsigned events, loop_poll_cb cb);
+
+/* Stops: no callback comes after it, also when events were found already. One that is not started stays so. */
+LOOP_EXTERN int loop_poll_stop(loop_poll_t *poll);
 
 /* ------------------------------------------------------------------------------------------------------------- TCP -- */
 

@@ -3,7 +3,7 @@
  * backend calls nothing else of the core. Porting the library means filling this table.
  *
  * A backend never calls user code. What it has to tell goes to the loop's ready queue through loop__op_finish() and
- * loop__desc_ready(); the scheduler dispatches from there.
+ * loop__desc_ready() or loop__desc_found(); the scheduler dispatches from there.
  */
 #ifndef LOOP_BACKEND_H
 #define LOOP_BACKEND_H
@@ -54,6 +54,12 @@ struct loop_backend {
      * soon as that may give something. seen tells what the last read gave. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
 
+    /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold, an
+     * error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
+     * backend's business. Replaces what was watched before. 0: watches nothing, and cannot fail. On error nothing has
+     * changed. */
+    int (*watch)(loop_t *loop, struct desc *desc, unsigned events);
+
     /* Goes on with a descriptor for which the backend itself had asked by loop__desc_ready(desc, TODO_RESUME). */
     void (*resume)(loop_t *loop, struct desc *desc);
 
@@ -82,5 +88,8 @@ void loop__op_advance(struct op *op, size_t n);
 
 /* Puts desc into the ready queue for the given things (enum desc_todo). */
 void loop__desc_ready(struct desc *desc, uint8_t todo);
+
+/* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
+void loop__desc_found(struct desc *desc, unsigned events);
 
 #endif

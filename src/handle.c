@@ -8,7 +8,7 @@ static struct handle *handle_of(const loop_handle_t *handle)
 
 static bool type_known(uint8_t type)
 {
-    return type >= LOOP_TIMER && type <= LOOP_TCP;
+    return type >= LOOP_TIMER && type <= LOOP_POLL;
 }
 
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type)
@@ -126,6 +126,10 @@ const char *loop_handle_type_name(loop_handle_type type)
         return "desc";
     case LOOP_TCP:
         return "tcp";
+    case LOOP_SIGNAL:
+        return "signal";
+    case LOOP_POLL:
+        return "poll";
     case LOOP_UNKNOWN_HANDLE:
         break;
     }
@@ -160,6 +164,12 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         break;
     case LOOP_TCP:
         loop__tcp_close((struct stream *)handle);
+        break;
+    case LOOP_SIGNAL:
+        loop__signal_close((struct signal *)handle);
+        break;
+    case LOOP_POLL:
+        loop__poll_close((struct poll *)handle);
         break;
     default:
         loop__phase_close((struct phase_handle *)handle);

@@ -112,13 +112,25 @@ struct async {
 };
 FITS(struct async, loop_async_t);
 
+/* A handler that caught the signal sends the async, whose callback is the core's. */
+struct signal {
+    struct async async;
+    loop_signal_cb cb;
+    struct signal *next; /* the next watcher of the same signal */
+    atomic_uint pending; /* the signal came since the last callback, and since the start */
+    int signum;          /* 0: stopped */
+    bool oneshot;
+};
+FITS(struct signal, loop_signal_t);
+
 /* ------------------------------------------------------------------------------------------------------ descriptors -- */
 
 /* What a descriptor stands in the ready queue for. It stands there while any of these is set. */
 enum desc_todo {
     TODO_READ = 1,   /* the handle reads or accepts into memory of the library's choice */
     TODO_RESUME = 2, /* the backend goes on with operations that it interrupted for fairness */
-    TODO_DRAIN = 4   /* the write queue fell below its low mark */
+    TODO_DRAIN = 4,  /* the write queue fell below its low mark */
+    TODO_POLL = 8    /* events were found that a poll handle waits for */
 };
 
 enum desc_flag {
@@ -129,7 +141,8 @@ enum desc_flag {
     DESC_OWNED = 16,   /* closed with the handle */
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
-    DESC_WRITABLE = 128
+    DESC_WRITABLE = 128,
+    DESC_LEVEL = 1024 /* of a poll handle: no operations; what is watched is reported as long as it holds */
 };
 
 struct desc {
@@ -150,6 +163,14 @@ struct desc {
     uint64_t backend[LOOP_PRIVATE_DESC_WORDS];
 };
 FITS(struct desc, loop_desc_t);
+
+struct poll {
+    struct desc desc;
+    loop_poll_cb cb;
+    uint8_t asked; /* LOOP_READABLE and so on; 0: stopped */
+    uint8_t found; /* of these, what was found and not yet reported */
+};
+FITS(struct poll, loop_poll_t);
 
 enum stream_flag {
     STREAM_BOUND = 1,
@@ -323,8 +344,18 @@ void loop__tasks_run(loop_t *loop, int status);
 void loop__tasks_close(loop_t *loop);
 
 /* async.c */
+int loop__async_init(loop_t *loop, struct async *async, loop_handle_type type, loop_async_cb cb);
+/* Any thread, also in a signal handler. */
+int loop__async_send(struct async *async);
 void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
+
+/* signal.c; src/platform.h has what the platform's handler calls */
+void loop__signal_close(struct signal *signal);
+
+/* poll.c */
+void loop__poll_dispatch(struct poll *poll);
+void loop__poll_close(struct poll *poll);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);

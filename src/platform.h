@@ -46,6 +46,26 @@ int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
 /* Makes a descriptor non-blocking and, unless inherit, close-on-exec. */
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
 
+/* 0, or LOOP_EBADF for what is no open descriptor. */
+int loop__fd_check(loop_os_fd_t fd);
+
+/*
+ * Signals: the platform has the handler and what it replaced, src/signal.c the watchers. Both are guarded by one lock, which
+ * is held only while every signal is blocked in the holding thread; so a handler that waits for it never waits for itself.
+ */
+#define SIGNAL_LIMIT 129 /* signal numbers are below it on every system */
+
+/* Whether it may be the number of a signal that can be watched. */
+bool loop__signal_known(int signum);
+/* Takes the lock, in any case: an error says that the signals could not be blocked. */
+int loop__signal_lock(void);
+void loop__signal_unlock(void);
+/* With the lock: from now on loop__signal_caught() is called for each signal of that number; no more. */
+int loop__signal_install(int signum);
+void loop__signal_uninstall(int signum);
+/* signal.c: tells the watchers, if there are any. Called in the handler, with the lock. */
+bool loop__signal_caught(int signum);
+
 /* The scope number of a network interface, 0 if there is none of that name. */
 unsigned loop__interface_index(const char *name);
 

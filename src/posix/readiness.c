@@ -18,6 +18,13 @@ enum attempt {
 
 /* ----------------------------------------------------------------------------------------------------- registration -- */
 
+static unsigned first_interest(const struct desc *desc)
+{
+    if (desc->flags & DESC_LEVEL)
+        return INTEREST_LEVEL;
+    return desc->flags & DESC_TCP ? INTEREST_READ | INTEREST_WRITE : INTEREST_READ;
+}
+
 int loop__readiness_attach(loop_t *loop, struct desc *desc)
 {
     struct readiness *readiness = loop__readiness(loop);
@@ -32,7 +39,7 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
             return error;
         loop__posix(desc)->generation = loop__fd_table_next_generation(callers, fd);
     }
-    error = readiness->change(loop, desc, desc->flags & DESC_TCP ? INTEREST_READ | INTEREST_WRITE : INTEREST_READ);
+    error = readiness->change(loop, desc, first_interest(desc));
     if (error != 0)
         return error;
     /* Registered anew although it had an owner: the owner's was closed behind our back, and its registration is gone. */
@@ -54,6 +61,14 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live)
     if (loop__fd_table_owner(&readiness->callers, desc->os.fd) == desc)
         loop__fd_table_set(&readiness->callers, desc->os.fd, NULL);
     return 0;
+}
+
+int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events)
+{
+    /* If the registration is lost, and be it to the next owner of the number, there is nothing to silence. */
+    if (events == 0 && loop__posix(desc)->interest == 0)
+        return 0;
+    return loop__readiness(loop)->change(loop, desc, INTEREST_LEVEL | events);
 }
 
 /* -------------------------------------------------------------------------------------- one attempt at one operation -- */

@@ -14,8 +14,11 @@
 
 /* What the kernel reports about a descriptor. */
 enum interest {
-    INTEREST_READ = 1,
-    INTEREST_WRITE = 2
+    INTEREST_READ = LOOP_READABLE,
+    INTEREST_WRITE = LOOP_WRITABLE,
+    INTEREST_DISCONNECT = LOOP_DISCONNECT,   /* of poll handles only */
+    INTEREST_PRIORITIZED = LOOP_PRIORITIZED, /* of poll handles only */
+    INTEREST_LEVEL = 16 /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
 };
 
 /* What the engine keeps in desc->backend. */
@@ -56,6 +59,7 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);
 int loop__readiness_submit(loop_t *loop, struct op *op);
 void loop__readiness_cancel(loop_t *loop, struct op *op);
 void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
+int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
 
 /* The backend saw an event. */

@@ -45,6 +45,11 @@ static int add_flag(int fd, int get, int set, int flag)
     return 0;
 }
 
+int loop__fd_check(loop_os_fd_t fd)
+{
+    return loop__sys.fcntl(fd, F_GETFD, 0) < 0 ? loop__errno() : 0;
+}
+
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit)
 {
     int error = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
