@@ -8,8 +8,8 @@
  * had replaced, it takes itself out with the next signal.
  *
  * If watching begins again meanwhile, our handler has to go on top, and must not meet itself further down in the chain: that
- * would be a circle. Hence two of them, each with an action of its own to pass on to. If both stand in a chain, who stands
- * above calls them.
+ * would be a circle. Hence there are several, each with an action of its own to pass on to. If all of them stand in a chain,
+ * it has to be long enough: who stands above calls them.
  */
 #include "platform.h"
 #include "sys.h"
@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#define HANDLERS 2
+#define HANDLERS 4
 
 static struct sigaction replaced[SIGNAL_LIMIT][HANDLERS];
 /* Whether a handler may stand in a chain. */
@@ -103,18 +103,18 @@ static void caught(unsigned which, int signum, siginfo_t *info, void *context)
     errno = error;
 }
 
-static void caught_by_first(int signum, siginfo_t *info, void *context)
-{
-    caught(0, signum, info, context);
-}
+#define HANDLER(which)                                                                                                 \
+    static void caught_by_##which(int signum, siginfo_t *info, void *context)                                          \
+    {                                                                                                                  \
+        caught(which, signum, info, context);                                                                          \
+    }
+HANDLER(0)
+HANDLER(1)
+HANDLER(2)
+HANDLER(3)
 
-static void caught_by_second(int signum, siginfo_t *info, void *context)
-{
-    caught(1, signum, info, context);
-}
-
-static void (*const handlers[HANDLERS])(int signum, siginfo_t *info, void *context) = {caught_by_first,
-                                                                                      caught_by_second};
+static void (*const handlers[HANDLERS])(int signum, siginfo_t *info, void *context) = {caught_by_0, caught_by_1,
+                                                                                      caught_by_2, caught_by_3};
 
 /* ---------------------------------------------------------------------------------------------- installed and restored -- */
 
