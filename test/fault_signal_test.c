@@ -111,7 +111,8 @@ static void a_handler_that_could_not_be_taken_out_goes_with_the_next_signal(void
         assert_ok(loop_signal_stop(&watcher));
         fault_arm(FAULT_raise, 1, EAGAIN, 1);
         assert_ok(raise(SIGUSR1));
-        assert_int_equal(fault_count(FAULT_raise), 0); /* ignored before, so there is no default action to repeat it for */
+        assert_int_equal(fault_count(FAULT_raise),
+                         0); /* ignored before, so there is no default action to repeat it for */
         assert_ok(sigaction(SIGUSR1, NULL, &now));
         assert_true(now.sa_handler == SIG_IGN);
     }

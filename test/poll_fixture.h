@@ -11,8 +11,8 @@ extern loop_poll_t polls[POLLS];
 extern int mine[POLLS];  /* the descriptors that are polled */
 extern int peers[POLLS]; /* the other ends */
 
-extern int reports[POLLS];    /* callbacks of each */
-extern unsigned seen[POLLS];  /* the events of its last one */
+extern int reports[POLLS];   /* callbacks of each */
+extern unsigned seen[POLLS]; /* the events of its last one */
 extern int reports_of_all;
 
 int index_of(const loop_poll_t *poll);

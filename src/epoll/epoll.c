@@ -55,7 +55,8 @@ static uint32_t event_mask(const struct desc *desc, unsigned interest)
     uint32_t mask = level && interest != INTEREST_LEVEL ? 0 : (uint32_t)EPOLLET;
 
     if (interest & INTEREST_READ)
-        mask |= level || (desc->flags & DESC_LISTENER) ? (uint32_t)EPOLLIN : (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+        mask |=
+            level || (desc->flags & DESC_LISTENER) ? (uint32_t)EPOLLIN : (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLPRI);
     if (interest & INTEREST_WRITE)
         mask |= EPOLLOUT;
     if (interest & INTEREST_DISCONNECT)
@@ -73,7 +74,8 @@ static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
 
 static struct desc *desc_of(struct handle *handle)
 {
-    return handle->type == LOOP_DESC || handle->type == LOOP_TCP || handle->type == LOOP_POLL ? (struct desc *)handle : NULL;
+    return handle->type == LOOP_DESC || handle->type == LOOP_TCP || handle->type == LOOP_POLL ? (struct desc *)handle
+                                                                                              : NULL;
 }
 
 /* Whether some descriptor of this loop, other than desc, is registered under its number. */

@@ -18,7 +18,8 @@ enum interest {
     INTEREST_WRITE = LOOP_WRITABLE,
     INTEREST_DISCONNECT = LOOP_DISCONNECT,   /* of poll handles only */
     INTEREST_PRIORITIZED = LOOP_PRIORITIZED, /* of poll handles only */
-    INTEREST_LEVEL = 16 /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
+    INTEREST_LEVEL =
+        16 /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
 };
 
 /* What the engine keeps in desc->backend. */

@@ -114,7 +114,7 @@ HANDLER(2)
 HANDLER(3)
 
 static void (*const handlers[HANDLERS])(int signum, siginfo_t *info, void *context) = {caught_by_0, caught_by_1,
-                                                                                      caught_by_2, caught_by_3};
+                                                                                       caught_by_2, caught_by_3};
 
 /* ---------------------------------------------------------------------------------------------- installed and restored -- */
 
