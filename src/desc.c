@@ -87,10 +87,6 @@ void loop__desc_dispatch(struct desc *desc)
     uint8_t todo = desc->todo;
 
     desc->todo = 0;
-    if (todo & TODO_POLL) {
-        loop__poll_dispatch((struct poll *)desc);
-        return;
-    }
     if (todo & TODO_RESUME)
         loop->backend->resume(loop, desc);
     if (desc->handle.type != LOOP_TCP)

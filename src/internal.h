@@ -22,7 +22,8 @@
 
 enum ready_kind {
     READY_OP,
-    READY_DESC
+    READY_DESC,
+    READY_POLL
 };
 
 /* Stands in loop->ready. */

@@ -186,6 +186,8 @@ static void dispatch_round(loop_t *loop)
 
         if (ready->kind == READY_OP)
             loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
+        else if (ready->kind == READY_POLL)
+            loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
         else
             loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
     }

@@ -14,6 +14,7 @@ int loop_poll_init(loop_t *loop, loop_poll_t *public_poll, loop_os_fd_t fd)
         error = loop__desc_init(loop, &poll->desc, LOOP_POLL);
     if (error != 0)
         return error;
+    poll->desc.ready.kind = READY_POLL;
     poll->cb = NULL;
     poll->asked = 0;
     poll->found = 0;
@@ -79,6 +80,7 @@ void loop__poll_dispatch(struct poll *poll)
 {
     unsigned events = poll->found & poll->asked;
 
+    poll->desc.todo = 0;
     poll->found = 0;
     if (events != 0)
         poll->cb((loop_poll_t *)poll, 0, events);

@@ -69,7 +69,7 @@ static uint32_t event_mask(const struct desc *desc, unsigned interest)
 /* The descriptor of the caller that an event names, if it is still there. */
 static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
 {
-    return loop__fd_table_find(&backend->readiness.callers, (int)(data >> 2 & INT_MAX), (uint32_t)(data >> 33));
+    return loop__fd_table_find(&backend->readiness.callers, (uint32_t)(data >> 2) & INT_MAX, (uint32_t)(data >> 33));
 }
 
 static struct desc *desc_of(struct handle *handle)

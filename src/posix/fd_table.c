@@ -40,13 +40,6 @@ void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
     table->slots[fd].desc = desc;
 }
 
-struct desc *loop__fd_table_find(const struct fd_table *table, int fd, uint32_t generation)
-{
-    struct desc *desc = loop__fd_table_owner(table, fd);
-
-    return desc != NULL && table->slots[fd].generation == generation ? desc : NULL;
-}
-
 void loop__fd_table_free(loop_t *loop, struct fd_table *table)
 {
     loop__free(loop, table->slots);

@@ -7,6 +7,7 @@
 
 #include "loop.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct desc;
@@ -34,7 +35,11 @@ uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd);
 void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc);
 
 /* The owner of a number, if the generation is still that one. */
-struct desc *loop__fd_table_find(const struct fd_table *table, int fd, uint32_t generation);
+static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint32_t fd, uint32_t generation)
+{
+    /* Of a number without an owner the generation has moved on. */
+    return fd < table->count && table->slots[fd].generation == generation ? table->slots[fd].desc : NULL;
+}
 
 void loop__fd_table_free(loop_t *loop, struct fd_table *table);
 
