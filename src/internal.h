@@ -143,7 +143,7 @@ enum desc_flag {
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
     DESC_WRITABLE = 128,
-    DESC_LEVEL = 1024 /* of a poll handle: no operations; what is watched is reported as long as it holds */
+    DESC_LEVEL = 2048 /* of a poll handle: no operations; what is watched is reported as long as it holds */
 };
 
 struct desc {
