@@ -129,7 +129,10 @@ enum desc_flag {
     DESC_OWNED = 16,   /* closed with the handle */
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
-    DESC_WRITABLE = 128
+    DESC_WRITABLE = 128,
+    DESC_READ_EXPIRED = 256, /* the deadline has passed: what reads fails until it is moved */
+    DESC_WRITE_EXPIRED = 512,
+    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED
 };
 
 struct desc {
@@ -202,7 +205,7 @@ enum op_state {
     OP_IDLE = 0,
     OP_SUBMITTING, /* inside backend->submit: bufs is still the caller's array */
     OP_PARKED,     /* in its descriptor's queue, or with the kernel */
-    OP_FINISHED    /* in the ready queue */
+    OP_FINISHED    /* in loop->ready or loop->done; of a stream of results also while one is looked at */
 };
 
 #define OP_INLINE_BUFS 8
@@ -217,7 +220,7 @@ struct op {
         loop_os_fd_t fd;
         uint64_t room;
     } os;
-    struct ready ready; /* link: in the descriptor's queue while parked, in loop->ready when finished */
+    struct ready ready; /* link: in the descriptor's queue while parked, in loop->ready or loop->done when finished */
     struct desc *desc;
     loop_op_cb cb;
     loop_buf_t *bufs; /* while submitting the caller's, then `keep` or memory of our own */
@@ -227,6 +230,11 @@ struct op {
     uint8_t state;   /* enum op_state */
     uint8_t events;  /* OP_READY: what is waited for */
     uint8_t started; /* OP_CONNECT: connect() was called */
+    uint8_t stream;  /* it gives results until it is ended */
+    uint8_t kept;    /* loop__op_keep() copied what it needs */
+    uint8_t ending;  /* its end was asked for */
+    uint8_t expired; /* ... by a deadline */
+    struct timer_node deadline;
     union {
         loop_buf_t bufs[OP_INLINE_BUFS];
         struct {
@@ -240,6 +248,23 @@ struct op {
     uint64_t backend[LOOP_PRIVATE_OP_WORDS];
 };
 FITS(struct op, loop_op_t);
+
+/* Which queue and which deadline of its descriptor it belongs to. A wait for both directions is one for reading. */
+static inline bool loop__op_is_writing(const struct op *op)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_CONNECT:
+    case OP_WRITE:
+    case OP_SEND:
+    case OP_SHUTDOWN:
+        return true;
+    case OP_READY:
+        return op->events == LOOP_WRITABLE;
+    default:
+        return false;
+    }
+}
+
 _Static_assert(offsetof(struct op, bytes) == offsetof(loop_op_t, bytes), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, status) == offsetof(loop_op_t, status), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, result_flags) == offsetof(loop_op_t, flags), "public part of loop_op_t");
@@ -255,17 +280,22 @@ enum wake_state {
 };
 
 #define SCRATCH_SIZE 65536u
-#define FOREVER (-1)
+#define FOREVER (-1)     /* a time to wait */
+#define NEVER UINT64_MAX /* an instant */
 
 struct loop {
     const struct loop_backend *backend;
     void *backend_data; /* the backend's */
     struct link ready;
+    struct link done;      /* finished operations without a callback: loop_wait() hands them out */
+    struct link delivered; /* of these, streams of results that wait until the caller has looked at the last one */
     uint64_t now;
     bool now_valid;
     bool running;
     bool stopping;
     bool closing;
+    unsigned flags;        /* LOOP_HANDOVER */
+    uintptr_t thread;      /* which ran the loop first */
     size_t active_handles; /* active and referenced */
     size_t active_ops;
     struct timer_heap timers;
@@ -284,6 +314,12 @@ struct loop {
 
 /* loop.c */
 uint64_t loop__now(loop_t *loop);
+
+/* Instants do not wrap round: what is past the end of time is the end of time. */
+static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
 
 /* alloc.c: resize as loop_allocator_t has it */
 void *loop__resize(loop_t *loop, void *ptr, size_t size);
@@ -328,6 +364,8 @@ void loop__async_close(struct async *async);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);
+/* Gives the descriptor a number of the system's (LOOP_INVALID_FD: takes it away) and flags; what is expired stays so. */
+void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
@@ -339,7 +377,16 @@ int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
 int loop__op_submit(struct op *op);
 void loop__op_dispatch(struct op *op);
 size_t loop__op_left(const struct op *op);
-void loop__op_cancel_queue(loop_t *loop, const struct link *queue);
+/* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
+void loop__op_end(struct op *op, bool expired);
+void loop__op_end_queue(const struct link *queue, bool expired);
+/* Hands out finished operations that have no callback, at most n. */
+int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
+/* The caller has looked at what loop__op_deliver() gave: streams of results go on. */
+void loop__op_delivered_go_on(loop_t *loop);
+
+/* deadline.c */
+void loop__deadline_expired(struct desc *desc, unsigned direction);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);

@@ -17,6 +17,9 @@ uint64_t loop__clock(uint64_t last);
 /* The LOOP_E* code of the system's error number. */
 int loop__system_error(int number);
 
+/* A number of the calling thread, never 0, that no other living thread has. */
+uintptr_t loop__thread_id(void);
+
 /* Gives the processor away for a moment. */
 void loop__yield(void);
 

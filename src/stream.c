@@ -39,7 +39,10 @@ int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_
     stream->cb.read = cb;
     stream->flags |= STREAM_READING;
     loop__handle_start(&stream->desc.handle);
-    loop->backend->arm(loop, &stream->desc, READ_FIRST);
+    if (stream->desc.flags & DESC_READ_EXPIRED)
+        loop__desc_ready(&stream->desc, TODO_READ);
+    else
+        loop->backend->arm(loop, &stream->desc, READ_FIRST);
     return 0;
 }
 
@@ -61,6 +64,13 @@ void loop__stream_readable(struct stream *stream)
 
     if (!(stream->flags & STREAM_READING))
         return;
+    if (stream->desc.flags & DESC_READ_EXPIRED) {
+        const loop_buf_t none = {NULL, 0};
+
+        (void)loop__stream_read_stop(stream);
+        stream->cb.read((loop_tcp_t *)stream, LOOP_ETIMEDOUT, &none);
+        return;
+    }
     if (stream->alloc_cb != NULL) {
         buf.base = NULL;
         buf.len = 0;
@@ -133,6 +143,8 @@ ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, 
         return error;
     if (bufs == NULL || nbufs == 0)
         return bufs == NULL && nbufs > 0 ? LOOP_EINVAL : 0;
+    if (stream->desc.flags & DESC_WRITE_EXPIRED)
+        return LOOP_ETIMEDOUT;
     if (!list_empty(&stream->desc.writes) || !(stream->flags & STREAM_CONNECTED))
         return LOOP_EAGAIN;
     return loop__socket_send(stream->desc.os.fd, bufs, nbufs);

@@ -37,7 +37,13 @@ static int take_connection(struct stream *tcp, loop_os_fd_t fd)
     return error;
 }
 
-/* Gives the handle a fresh socket, not attached yet. */
+/* The socket is the handle's, to be attached by listen or connect. */
+static void keep_socket(struct stream *tcp, loop_os_fd_t fd)
+{
+    loop__desc_set_fd(&tcp->desc, fd, DESC_TCP | DESC_SOCKET | DESC_OWNED | DESC_WRITABLE);
+}
+
+/* Gives the handle a fresh socket. */
 static int make_socket(struct stream *tcp, const struct sockaddr *addr)
 {
     loop_os_fd_t fd;
@@ -48,16 +54,14 @@ static int make_socket(struct stream *tcp, const struct sockaddr *addr)
     error = loop__socket_open(loop__address_family(addr), &fd);
     if (error != 0)
         return error;
-    tcp->desc.os.fd = fd;
-    tcp->desc.flags = DESC_TCP | DESC_SOCKET | DESC_OWNED | DESC_WRITABLE;
+    keep_socket(tcp, fd);
     return 0;
 }
 
 static void drop_socket(struct stream *tcp)
 {
     loop__socket_close(tcp->desc.os.fd);
-    tcp->desc.os.fd = LOOP_INVALID_FD;
-    tcp->desc.flags = 0;
+    loop__desc_set_fd(&tcp->desc, LOOP_INVALID_FD, 0);
 }
 
 int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
@@ -79,9 +83,7 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
         return error;
     if (connected)
         return take_connection(tcp, fd);
-    /* Attached by listen or connect. */
-    tcp->desc.os.fd = fd;
-    tcp->desc.flags = DESC_TCP | DESC_SOCKET | DESC_OWNED | DESC_WRITABLE;
+    keep_socket(tcp, fd);
     if (bound || listening)
         tcp->flags |= STREAM_BOUND;
     return 0;
@@ -131,11 +133,12 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
 
         error = loop__desc_attach(&tcp->desc, fd, DESC_SOCKET | DESC_LISTENER | DESC_OWNED);
         if (error != 0) {
-            /* The handle keeps its bound socket, for another try. */
-            tcp->desc.os.fd = fd;
-            tcp->desc.flags = DESC_TCP | DESC_SOCKET | DESC_OWNED | DESC_WRITABLE;
+            keep_socket(tcp, fd); /* bound, for another try */
             return error;
         }
+        loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.read_deadline);
+        loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.write_deadline);
+        tcp->desc.read_deadline.kind = TIMER_ACCEPT_PAUSE;
         tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST);
     }
     tcp->flags |= STREAM_LISTENING;

@@ -6,11 +6,6 @@ static struct timer *timer_of(const loop_timer_t *timer)
     return (struct timer *)(uintptr_t)timer;
 }
 
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
 {
     struct timer *timer = timer_of(public_timer);
@@ -35,7 +30,7 @@ int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t time
     if (cb == NULL)
         return LOOP_EINVAL;
     loop = timer->handle.loop;
-    error = loop__timer_set(loop, &timer->node, add_saturated(loop__now(loop), timeout));
+    error = loop__timer_set(loop, &timer->node, loop__add_saturated(loop__now(loop), timeout));
     if (error != 0)
         return error;
     timer->cb = cb;
@@ -102,7 +97,7 @@ void loop__timer_close(struct timer *timer)
 static void timer_fire(struct timer *timer)
 {
     loop_t *loop = timer->handle.loop;
-    uint64_t due = add_saturated(loop__now(loop), timer->repeat);
+    uint64_t due = loop__add_saturated(loop__now(loop), timer->repeat);
 
     /* Moving the started node to its next time needs no memory, so a repeating timer cannot be lost. */
     if (timer->repeat != 0) {
@@ -127,6 +122,16 @@ void loop__timers_run(loop_t *loop)
         switch ((enum timer_kind)node->kind) {
         case TIMER_HANDLE:
             timer_fire(CONTAINER_OF(node, struct timer, node));
+            break;
+        case TIMER_READ_DEADLINE:
+            loop__deadline_expired(CONTAINER_OF(node, struct desc, read_deadline), LOOP_READABLE);
+            break;
+        case TIMER_WRITE_DEADLINE:
+            loop__deadline_expired(CONTAINER_OF(node, struct desc, write_deadline), LOOP_WRITABLE);
+            break;
+        case TIMER_OP_DEADLINE:
+            loop__timer_unset(loop, node);
+            loop__op_end(CONTAINER_OF(node, struct op, deadline), true);
             break;
         case TIMER_ACCEPT_PAUSE:
             loop__timer_unset(loop, node);

@@ -77,13 +77,13 @@ static void sweep(struct timer_heap *heap)
         sift_down(heap, i, heap->entries[i]);
 }
 
-static int reserve(struct loop *loop)
+int loop__timer_reserve(struct loop *loop, uint32_t n)
 {
     struct timer_heap *heap = &loop->timers;
     uint32_t room = heap->room > 0 ? heap->room * 2 : FIRST_ROOM;
     struct timer_entry *entries;
 
-    if (heap->count < heap->room)
+    if (n <= heap->room - heap->count)
         return 0;
     if (room <= heap->room)
         return LOOP_ENOMEM;
@@ -106,7 +106,7 @@ int loop__timer_set(struct loop *loop, struct timer_node *node, uint64_t due)
         if (due < heap->entries[index].due)
             sift_up(heap, index, entry);
     } else {
-        int error = reserve(loop);
+        int error = loop__timer_reserve(loop, 1);
 
         if (error != 0)
             return error;

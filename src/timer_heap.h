@@ -17,8 +17,11 @@
 struct loop;
 
 enum timer_kind {
-    TIMER_HANDLE,      /* of a struct timer */
-    TIMER_ACCEPT_PAUSE /* the read deadline's node of a listener that ran out of descriptors */
+    TIMER_HANDLE,         /* of a struct timer */
+    TIMER_READ_DEADLINE,  /* of a descriptor */
+    TIMER_WRITE_DEADLINE, /* of a descriptor */
+    TIMER_OP_DEADLINE,    /* of an operation */
+    TIMER_ACCEPT_PAUSE    /* the read deadline's node of a listener that ran out of descriptors */
 };
 
 /* Part of what is timed. */
@@ -58,6 +61,9 @@ static inline bool loop__timer_started(const struct timer_node *node)
 
 /* Starts a node or moves a started one. Only starting can fail (LOOP_ENOMEM). */
 int loop__timer_set(struct loop *loop, struct timer_node *node, uint64_t due);
+
+/* Room for n more nodes, so that starting so many cannot fail. LOOP_ENOMEM. */
+int loop__timer_reserve(struct loop *loop, uint32_t n);
 
 void loop__timer_unset(struct loop *loop, struct timer_node *node);
 

@@ -355,25 +355,10 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen)
 
 /* ------------------------------------------------------------------------------------------------ submit and cancel -- */
 
-static bool is_writing(const struct op *op)
-{
-    switch ((enum op_kind)op->kind) {
-    case OP_CONNECT:
-    case OP_WRITE:
-    case OP_SEND:
-    case OP_SHUTDOWN:
-        return true;
-    case OP_READY:
-        return op->events == LOOP_WRITABLE;
-    default:
-        return false;
-    }
-}
-
 int loop__readiness_submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
-    bool writing = is_writing(op);
+    bool writing = loop__op_is_writing(op);
     struct link *queue = writing ? &desc->writes : &desc->reads;
     unsigned direction = writing ? DESC_WRITABLE : DESC_READABLE;
     enum attempt outcome = ATTEMPT_BLOCKED;
