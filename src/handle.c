@@ -21,36 +21,10 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->close_cb = NULL;
     handle->closing_next = NULL;
     handle->type = (uint8_t)type;
+    handle->open = (uint8_t)type;
     handle->flags = HANDLE_REF;
     list_push(&loop->handles, &handle->all);
     return 0;
-}
-
-int loop__handle_check(const void *pointer, loop_handle_type type)
-{
-    const struct handle *handle = pointer;
-
-    if (handle == NULL)
-        return LOOP_EINVAL;
-    return handle->type == type && !(handle->flags & HANDLE_CLOSING) ? 0 : LOOP_EBADF;
-}
-
-void loop__handle_start(struct handle *handle)
-{
-    if (handle->flags & HANDLE_ACTIVE)
-        return;
-    handle->flags |= HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles++;
-}
-
-void loop__handle_stop(struct handle *handle)
-{
-    if (!(handle->flags & HANDLE_ACTIVE))
-        return;
-    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles--;
 }
 
 int loop_handle_ref(loop_handle_t *public_handle)
@@ -147,6 +121,7 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         return LOOP_EBADF;
     loop__handle_stop(handle);
     handle->flags |= HANDLE_CLOSING;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->close_cb = cb;
     switch (handle->type) {
     case LOOP_TIMER:
@@ -184,6 +159,7 @@ void loop__handle_forget(struct handle *handle)
 {
     list_remove(&handle->all);
     handle->type = LOOP_UNKNOWN_HANDLE;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->flags = HANDLE_CLOSING;
 }
 

@@ -46,6 +46,7 @@ struct handle {
     loop_close_cb close_cb;
     struct handle *closing_next; /* loop->closing */
     uint8_t type;                /* loop_handle_type */
+    uint8_t open;                /* the same until it is closed, then LOOP_UNKNOWN_HANDLE */
     uint8_t flags;               /* enum handle_flag */
 };
 FITS(struct handle, loop_handle_t);
@@ -313,7 +314,14 @@ struct loop {
 };
 
 /* loop.c */
-uint64_t loop__now(loop_t *loop);
+void loop__read_clock(loop_t *loop);
+
+static inline uint64_t loop__now(loop_t *loop)
+{
+    if (!loop->now_valid)
+        loop__read_clock(loop);
+    return loop->now;
+}
 
 /* Instants do not wrap round: what is past the end of time is the end of time. */
 static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
@@ -327,15 +335,84 @@ void loop__free(loop_t *loop, void *ptr);
 
 /* handle.c */
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type);
+
 /* 0, LOOP_EINVAL (NULL) or LOOP_EBADF (closing, closed or of another type). */
-int loop__handle_check(const void *pointer, loop_handle_type type);
-void loop__handle_start(struct handle *handle);
-void loop__handle_stop(struct handle *handle);
+static inline int loop__handle_check(const void *pointer, loop_handle_type type)
+{
+    const struct handle *handle = pointer;
+
+    if (handle == NULL)
+        return LOOP_EINVAL;
+    return handle->open == type ? 0 : LOOP_EBADF;
+}
+
+static inline void loop__handle_start(struct handle *handle)
+{
+    if (handle->flags & HANDLE_ACTIVE)
+        return;
+    handle->flags |= HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles++;
+}
+
+static inline void loop__handle_stop(struct handle *handle)
+{
+    if (!(handle->flags & HANDLE_ACTIVE))
+        return;
+    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles--;
+}
+
 /* The handle needs nothing any more: its close callback comes in the next closing phase. */
 void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
+
+/* timer_heap.c. Moves a started node: cannot fail. */
+static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+{
+    if (due < node->due) {
+        loop__timer_sooner(heap, node, due);
+        return;
+    }
+    node->due = due;
+    node->seq = ++heap->seq;
+}
+
+/* Starts a node (LOOP_ENOMEM) or moves a started one. */
+static inline int loop__timer_set(loop_t *loop, struct timer_node *node, uint64_t due)
+{
+    if (loop__timer_started(node)) {
+        loop__timer_move(&loop->timers, node, due);
+        return 0;
+    }
+    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+        return LOOP_ENOMEM;
+    loop__timer_add(&loop->timers, node, due);
+    return 0;
+}
+
+static inline void loop__timer_unset(loop_t *loop, struct timer_node *node)
+{
+    if (!loop__timer_started(node))
+        return;
+    loop->timers.entries[node->position - 1].node = &loop->timers.none;
+    node->position = 0;
+    loop->timers.live--;
+}
+
+/* The next node due, NULL if there is none. Makes the root live and true first. */
+static inline struct timer_node *loop__timer_next(loop_t *loop)
+{
+    const struct timer_entry *root = loop->timers.entries;
+
+    if (loop->timers.count == 0)
+        return NULL;
+    /* The sequence of `none` is no entry's. */
+    return root->seq == root->node->seq ? root->node : loop__timer_settle(&loop->timers);
+}
 
 /* timer.c */
 void loop__timers_run(loop_t *loop);

@@ -86,13 +86,10 @@ void *loop_get_data(const loop_t *loop)
 
 /* ------------------------------------------------------------------------------------------------------------- time -- */
 
-uint64_t loop__now(loop_t *loop)
+void loop__read_clock(loop_t *loop)
 {
-    if (!loop->now_valid) {
-        loop->now = loop__clock(loop->now);
-        loop->now_valid = true;
-    }
-    return loop->now;
+    loop->now = loop__clock(loop->now);
+    loop->now_valid = true;
 }
 
 uint64_t loop_now(loop_t *loop)
@@ -104,8 +101,7 @@ int loop_update_time(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    loop->now_valid = false;
-    (void)loop__now(loop);
+    loop__read_clock(loop);
     return 0;
 }
 
