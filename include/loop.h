@@ -234,8 +234,9 @@ typedef struct loop_options {
 LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
 
 /*
- * Frees a loop. From its start until it returns loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call
- * with LOOP_ECANCELED, once. After it returned 0 nobody may use the loop, from any thread.
+ * Frees a loop. From its start on loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call with
+ * LOOP_ECANCELED, once. Calls of loop_post() that began before are waited for; the caller makes sure that none begins any
+ * more when it is about to return, and that nobody uses the loop afterwards, from any thread.
  * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation has not completed, or the
  * call came from a callback of this loop.
  * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
@@ -280,14 +281,16 @@ LOOP_EXTERN int loop_alive(const loop_t *loop);
 /*
  * The loop's time in ns: read from the monotonic clock once after each wait, at the first need, and then kept, so that all
  * callbacks of a turn see about the same time. Its zero point is arbitrary. 0 for NULL.
+ * Timers and the wait go by it, too. So a callback that runs for long makes timers late by that time, and once more those it
+ * starts afterwards, unless it calls loop_update_time() at its end.
  */
 LOOP_EXTERN uint64_t loop_now(loop_t *loop);
 
 /* Reads the clock anew, for callbacks that ran for long. */
 LOOP_EXTERN int loop_update_time(loop_t *loop);
 
-/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and may start new
- * ones, which may or may not be visited. Callbacks: cb. */
+/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and open new ones, which
+ * are not visited; loop_run(), loop_wait() and loop_close() answer LOOP_EBUSY in it. Callbacks: cb. */
 LOOP_EXTERN int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg);
 
 /* A pointer of the caller's, kept with the loop; loop_get_data gives NULL for NULL. */
@@ -533,7 +536,8 @@ struct loop_op {
 /*
  * Registers a descriptor with a loop, so that operations can be submitted on it. It is made non-blocking and close-on-exec.
  * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
- * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next.
+ * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
+ * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
  * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC
  * (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call.
  * Source: epoll_ctl(2).
@@ -594,7 +598,8 @@ LOOP_EXTERN int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf
 LOOP_EXTERN int loop_op_receive_stream(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                                        struct sockaddr_storage *from, loop_op_cb cb);
 
-/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). Source: sendmsg(2). */
+/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). A Unix socket that is not connected
+ * and has nothing on its way is not told when there is room at the receiver's: give it a deadline. Source: sendmsg(2). */
 LOOP_EXTERN int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                              const struct sockaddr *to, loop_op_cb cb);
 
@@ -712,8 +717,8 @@ LOOP_EXTERN int loop_tcp_connect(loop_tcp_t *tcp, loop_op_t *op, const struct so
  * Starts reading: cb(tcp, nread, buf) for every piece of data, nread > 0; for the end of the stream with LOOP_EOF or an error
  * with its code, after either of which reading has stopped. buf->base holds nread bytes. With alloc NULL the buffer is the
  * loop's, 64 KiB shared by all handles and valid during the callback. Else alloc(tcp, suggested, buf) is called right before
- * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all. A buf
- * of length 0: cb gets LOOP_ENOBUFS and reading stops.
+ * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all, or if
+ * alloc itself stopped reading or closed the handle. A buf of length 0: cb gets LOOP_ENOBUFS and reading stops.
  * Errors: LOOP_ENOTCONN; LOOP_EALREADY (reading); LOOP_ENOMEM.
  */
 LOOP_EXTERN int loop_tcp_read_start(loop_tcp_t *tcp, loop_alloc_cb alloc, loop_read_cb cb);

@@ -85,24 +85,35 @@ void loop__desc_ready(struct desc *desc, uint8_t todo)
     desc->todo |= todo;
 }
 
+void loop__desc_lost(struct desc *desc)
+{
+    if (desc->todo != 0) {
+        desc->todo = 0;
+        list_remove(&desc->ready.link);
+    }
+    loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
+    desc->handle.open = LOOP_UNKNOWN_HANDLE;
+}
+
 void loop__desc_dispatch(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
     uint8_t todo = desc->todo;
+    bool called = false;
 
     desc->todo = 0;
     if (todo & TODO_RESUME)
         loop->backend->resume(loop, desc);
-    if (desc->handle.type != LOOP_TCP)
-        return;
     if (todo & TODO_DRAIN)
-        loop__stream_drained((struct stream *)desc);
+        called = loop__stream_drained((struct stream *)desc);
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
         if (desc->flags & DESC_LISTENER)
-            loop__tcp_acceptable((struct stream *)desc);
+            called = loop__tcp_acceptable((struct stream *)desc) || called;
         else
-            loop__stream_readable((struct stream *)desc);
+            called = loop__stream_readable((struct stream *)desc) || called;
     }
+    if (!called)
+        loop->futile++;
 }
 
 int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, unsigned flags)
@@ -114,6 +125,8 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
 
     if (loop == NULL || desc == NULL || (flags & ~known))
         return LOOP_EINVAL;
+    if (fd == LOOP_INVALID_FD)
+        return LOOP_EBADF;
     if (flags & LOOP_DESC_TCP) {
         kind |= DESC_TCP | DESC_SOCKET;
     } else {

@@ -123,6 +123,7 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
     handle->flags |= HANDLE_CLOSING;
     handle->open = LOOP_UNKNOWN_HANDLE;
     handle->close_cb = cb;
+    handle->loop->closing_handles++;
     switch (handle->type) {
     case LOOP_TIMER:
         loop__timer_close((struct timer *)handle);
@@ -175,8 +176,33 @@ void loop__handles_run_closing(loop_t *loop)
         loop_close_cb cb = handle->close_cb;
 
         loop__handle_forget(handle);
+        loop->closing_handles--;
         if (cb != NULL)
             cb((loop_handle_t *)handle);
         handle = next;
     }
+}
+
+/*
+ * Two links of the walk's own stand in the list, in place of handles that may go away: one behind the handle that is visited,
+ * one at the end, so that a walk that opens handles comes to an end. Whoever meets them passes them over by their type.
+ */
+void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg)
+{
+    struct handle cursor = {.type = LOOP_UNKNOWN_HANDLE};
+    struct handle end = {.type = LOOP_UNKNOWN_HANDLE};
+    struct link *link;
+
+    list_push(&loop->handles, &end.all);
+    link = loop->handles.next;
+    while (link != &end.all) {
+        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+
+        list_push(link->next, &cursor.all); /* before the next one */
+        if (handle->type != LOOP_UNKNOWN_HANDLE)
+            what(handle, arg);
+        link = cursor.all.next;
+        list_remove(&cursor.all);
+    }
+    list_remove(&end.all);
 }

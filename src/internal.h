@@ -133,7 +133,8 @@ enum desc_flag {
     DESC_WRITABLE = 128,
     DESC_READ_EXPIRED = 256, /* the deadline has passed: what reads fails until it is moved */
     DESC_WRITE_EXPIRED = 512,
-    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED
+    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
+    DESC_ARMED = 1024 /* the handle reads by itself and waits to be told that it may */
 };
 
 struct desc {
@@ -162,11 +163,12 @@ enum stream_flag {
     STREAM_CONNECTED = 8,
     STREAM_READING = 16,
     STREAM_EOF = 32,
-    STREAM_SHUT = 64,       /* shutdown was asked for: nothing may be written after it */
-    STREAM_ABOVE = 128,     /* the write queue has been above its high mark and not yet at the low one */
-    STREAM_PAUSED = 256,    /* accepting waits for descriptors */
-    STREAM_FAILED = 512,    /* the connect failed: only closing is left */
-    STREAM_ACCEPTING = 1024 /* inside the connection callback */
+    STREAM_SHUT = 64,        /* shutdown was asked for: nothing may be written after it */
+    STREAM_ABOVE = 128,      /* the write queue has been above its high mark and not yet at the low one */
+    STREAM_PAUSED = 256,     /* accepting waits for descriptors */
+    STREAM_FAILED = 512,     /* the connect failed, or will be told so soon: only closing is left */
+    STREAM_ACCEPTING = 1024, /* inside the connection callback */
+    STREAM_OTHER_TCP = 2048  /* MPTCP or the like: not DESC_TCP */
 };
 
 struct stream {
@@ -295,10 +297,13 @@ struct loop {
     bool running;
     bool stopping;
     bool closing;
+    unsigned walking;      /* loop_walk() calls under way */
+    unsigned futile;       /* descriptors dispatched since the wait that had nothing to call back */
     unsigned flags;        /* LOOP_HANDOVER */
     uintptr_t thread;      /* which ran the loop first */
     size_t active_handles; /* active and referenced */
     size_t active_ops;
+    size_t closing_handles; /* closed, and their close callback not yet entered */
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
@@ -369,6 +374,8 @@ void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
+/* Calls what for every handle of the loop, oldest first; it may close any and open new ones, which are not visited. */
+void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg);
 
 /* timer_heap.c. Moves a started node: cannot fail. */
 static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
@@ -452,6 +459,8 @@ void loop__desc_released(struct desc *desc);
 int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb);
 int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
 int loop__op_submit(struct op *op);
+/* Accepts the operation as loop__op_submit() does, and completes it with the given status. */
+void loop__op_complete(struct op *op, int status);
 void loop__op_dispatch(struct op *op);
 size_t loop__op_left(const struct op *op);
 /* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
@@ -472,14 +481,20 @@ int loop__stream_read_stop(struct stream *stream);
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
-void loop__stream_readable(struct stream *stream);
-void loop__stream_drained(struct stream *stream);
-/* n bytes of parked writes went out, or never will. */
+/* A connect or shutdown is about to be delivered. */
+void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status);
+/* These, and loop__tcp_acceptable(), tell whether they called back. */
+bool loop__stream_readable(struct stream *stream);
+bool loop__stream_drained(struct stream *stream);
+/* n more bytes wait in parked writes; n of them went out, or never will. */
+void loop__stream_queue(struct stream *stream, size_t n);
 void loop__stream_unqueue(struct stream *stream, size_t n);
 
 /* tcp.c */
-void loop__tcp_acceptable(struct stream *server);
+bool loop__tcp_acceptable(struct stream *server);
 void loop__tcp_accept_resume(struct stream *server);
+/* The connect failed: known before its callback, and at its callback. */
+void loop__tcp_connect_failed(struct stream *tcp);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
 

@@ -62,7 +62,7 @@ int loop_close(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    if (loop->running || loop->closing || !list_empty(&loop->handles) || loop->active_ops > 0)
+    if (loop->running || loop->closing || loop->walking > 0 || !list_empty(&loop->handles) || loop->active_ops > 0)
         return LOOP_EBUSY;
     loop->closing = true;
     loop__tasks_close(loop);
@@ -109,7 +109,7 @@ int loop_update_time(loop_t *loop)
 
 static bool alive(loop_t *loop)
 {
-    return loop->active_handles > 0 || loop->active_ops > 0 || loop->closing_first != NULL || loop__tasks_waiting(loop);
+    return loop->active_handles > 0 || loop->active_ops > 0 || loop->closing_handles > 0 || loop__tasks_waiting(loop);
 }
 
 int loop_alive(const loop_t *loop)
@@ -182,20 +182,37 @@ static int wait_for_events(loop_t *loop, uint64_t end)
 
 /* ------------------------------------------------------------------------------------------------------------- turns -- */
 
-/* One pass over what is ready now. What becomes ready meanwhile queues behind. */
-static void dispatch_round(loop_t *loop)
+/* One pass over what is ready now, whose number it returns. What becomes ready meanwhile queues behind. */
+static unsigned dispatch_round(loop_t *loop)
 {
     struct link batch;
+    unsigned count = 0;
 
     list_take(&loop->ready, &batch);
     while (!list_empty(&batch)) {
         struct ready *ready = CONTAINER_OF(list_pop(&batch), struct ready, link);
 
+        count++;
         if (ready->kind == READY_OP)
             loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
         else
             loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
     }
+    return count;
+}
+
+/* Whether anything was called back. */
+static bool dispatch(loop_t *loop)
+{
+    bool useful = loop->tasks != NULL;
+    unsigned count = 0;
+
+    loop->futile = 0;
+    for (int i = 0; i < DISPATCH_ROUNDS && !list_empty(&loop->ready); i++)
+        count += dispatch_round(loop);
+    if (loop->tasks != NULL)
+        loop__tasks_run(loop, 0);
+    return useful || count != loop->futile || !list_empty(&loop->done);
 }
 
 /* One turn, whose wait lasts until the given instant at the most; needs_life: only while something keeps the loop alive. */
@@ -204,20 +221,18 @@ static int turn(loop_t *loop, uint64_t end, bool needs_life)
     int error;
 
     if (!list_empty(&loop->ready))
-        dispatch_round(loop);
+        (void)dispatch_round(loop);
     if (!list_empty(&loop->phases[PHASE_IDLE]))
         loop__phase_run(loop, PHASE_IDLE);
     if (!list_empty(&loop->phases[PHASE_PREPARE]))
         loop__phase_run(loop, PHASE_PREPARE);
 
-    if (must_not_wait(loop) || (needs_life && !alive(loop)))
-        end = 0;
-    error = wait_for_events(loop, end);
-
-    for (int i = 0; i < DISPATCH_ROUNDS && !list_empty(&loop->ready); i++)
-        dispatch_round(loop);
-    if (loop->tasks != NULL)
-        loop__tasks_run(loop, 0);
+    /* An edge whose data was read before it came ends no wait. */
+    do {
+        if (must_not_wait(loop) || (needs_life && !alive(loop)))
+            end = 0;
+        error = wait_for_events(loop, end);
+    } while (!dispatch(loop) && end != 0 && error == 0 && time_left(loop, end) != 0);
     if (!list_empty(&loop->phases[PHASE_CHECK]))
         loop__phase_run(loop, PHASE_CHECK);
     if (loop->closing_first != NULL)
@@ -232,7 +247,7 @@ static int enter(loop_t *loop)
 {
     uintptr_t thread = loop__thread_id();
 
-    if (loop->running || loop->closing)
+    if (loop->running || loop->closing || loop->walking > 0)
         return LOOP_EBUSY;
     if (loop->thread != thread && loop->thread != 0 && !(loop->flags & LOOP_HANDOVER))
         return LOOP_EINVAL;
@@ -319,19 +334,26 @@ int loop_stop(loop_t *loop)
     return 0;
 }
 
+struct walk {
+    void (*cb)(loop_handle_t *handle, void *arg);
+    void *arg;
+};
+
+static void visit(struct handle *handle, void *arg)
+{
+    const struct walk *walk = arg;
+
+    walk->cb((loop_handle_t *)handle, walk->arg);
+}
+
 int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
 {
-    struct link batch;
+    struct walk walk = {cb, arg};
 
     if (loop == NULL || cb == NULL)
         return LOOP_EINVAL;
-    /* One handle at a time moves back before its callback, so that the callback may close any and open new ones. */
-    list_take(&loop->handles, &batch);
-    while (!list_empty(&batch)) {
-        struct link *link = list_pop(&batch);
-
-        list_push(&loop->handles, link);
-        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
-    }
+    loop->walking++;
+    loop__handles_walk(loop, visit, &walk);
+    loop->walking--;
     return 0;
 }

@@ -88,6 +88,14 @@ int loop__op_submit(struct op *op)
     return error;
 }
 
+void loop__op_complete(struct op *op, int status)
+{
+    op->desc->inflight++;
+    op->desc->handle.loop->active_ops++;
+    op->state = OP_SUBMITTING;
+    loop__op_finish(op, status);
+}
+
 /* ------------------------------------------------------------------------------------- what backends call meanwhile -- */
 
 static bool keeps_address(const struct op *op)
@@ -99,6 +107,23 @@ static loop_buf_t *inline_bufs(struct op *op, uint32_t *room)
 {
     *room = keeps_address(op) ? 1 : OP_INLINE_BUFS;
     return keeps_address(op) ? &op->keep.datagram.buf : op->keep.bufs;
+}
+
+size_t loop__op_left(const struct op *op)
+{
+    size_t left = 0;
+
+    for (uint32_t i = op->first; i < op->nbufs; i++)
+        left += op->bufs[i].len;
+    return left;
+}
+
+/* Whether op is a write that counts in its stream's write queue. */
+static struct stream *queued_in(const struct op *op)
+{
+    bool counts = op->state == OP_PARKED && op->kind == OP_WRITE && op->desc->handle.type == LOOP_TCP;
+
+    return counts ? (struct stream *)op->desc : NULL;
 }
 
 int loop__op_keep(struct op *op)
@@ -138,24 +163,9 @@ int loop__op_keep(struct op *op)
     op->bufs = copy;
     op->first = 0;
     op->nbufs = left;
+    if (queued_in(op) != NULL)
+        loop__stream_queue((struct stream *)op->desc, loop__op_left(op));
     return 0;
-}
-
-size_t loop__op_left(const struct op *op)
-{
-    size_t left = 0;
-
-    for (uint32_t i = op->first; i < op->nbufs; i++)
-        left += op->bufs[i].len;
-    return left;
-}
-
-/* Whether op is a write that counts in its stream's write queue. */
-static struct stream *queued_in(const struct op *op)
-{
-    bool counts = op->state == OP_PARKED && op->kind == OP_WRITE && op->desc->handle.type == LOOP_TCP;
-
-    return counts ? (struct stream *)op->desc : NULL;
 }
 
 void loop__op_advance(struct op *op, size_t n)
@@ -223,6 +233,18 @@ static void release(struct op *op)
         loop__free(op->desc->handle.loop, op->bufs);
 }
 
+/* What was written in advance can go nowhere. Closing ends it by itself. */
+static void connect_failed(struct op *op)
+{
+    if (op->desc->handle.flags & HANDLE_CLOSING)
+        return;
+    if (op->desc->handle.type == LOOP_TCP)
+        loop__tcp_connect_failed((struct stream *)op->desc);
+    /* One that was ended before its turn tells nothing about those beside it. */
+    if (op->started)
+        loop__op_end_queue(&op->desc->writes, false);
+}
+
 void loop__op_finish(struct op *op, int status)
 {
     loop_t *loop = op->desc->handle.loop;
@@ -239,9 +261,8 @@ void loop__op_finish(struct op *op, int status)
     else
         release(op);
     list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
-    /* What was written in advance can go nowhere. Closing ends it by itself. */
-    if (op->kind == OP_CONNECT && status != 0 && !(op->desc->handle.flags & HANDLE_CLOSING))
-        loop__op_end_queue(&op->desc->writes, false);
+    if (op->kind == OP_CONNECT && status != 0)
+        connect_failed(op);
 }
 
 /* -------------------------------------------------------------------------------------------------------- delivery -- */
@@ -267,8 +288,8 @@ static void let_go(struct op *op)
 
     op->state = OP_IDLE;
     desc->handle.loop->active_ops--;
-    if (op->kind == OP_CONNECT && desc->handle.type == LOOP_TCP)
-        loop__tcp_connect_done((struct stream *)desc, op->status);
+    if (desc->handle.type == LOOP_TCP && op->kind != OP_WRITE)
+        loop__stream_op_done((struct stream *)desc, (enum op_kind)op->kind, op->status);
     loop__desc_released(desc);
 }
 

@@ -23,10 +23,17 @@ uintptr_t loop__thread_id(void);
 /* Gives the processor away for a moment. */
 void loop__yield(void);
 
+enum socket_state {
+    SOCKET_BOUND = 1,
+    SOCKET_LISTENING = 2,
+    SOCKET_CONNECTED = 4,
+    SOCKET_PLAIN_TCP = 8 /* a short read means that all was read */
+};
+
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);
-/* What a stream socket of the caller's is; LOOP_EINVAL if it is none of TCP. */
-int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
+/* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
+int loop__socket_probe(loop_os_fd_t fd, unsigned *state);
 void loop__socket_close(loop_os_fd_t fd);
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
