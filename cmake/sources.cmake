@@ -4,6 +4,7 @@ set(loop_core_sources
     src/address.c
     src/alloc.c
     src/async.c
+    src/deadline.c
     src/desc.c
     src/error.c
     src/handle.c

@@ -13,6 +13,8 @@
  *   signals                   loop_signal_t
  *   operations                loop_desc_t, loop_op_t: one request on one descriptor, one result
  *   polling                   loop_poll_t, for descriptors of other libraries
+ *   results by the batch      loop_wait, for language runtimes
+ *   deadlines                 of descriptors, of operations
  *   TCP                       loop_tcp_t: listeners and connections
  *   addresses                 loop_ip_addr, loop_ip_name
  *
@@ -24,8 +26,9 @@
  *   Threads    A loop, its handles and its operations are used by one thread at a time. Only loop_post() and
  *              loop_async_send() may be called from any thread. Functions without a loop or handle argument may be
  *              called from any thread.
- *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_walk() and loop_close(). A callback may
- *              call every function of its loop but loop_run() and loop_close(), which answer LOOP_EBUSY there.
+ *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_walk() and loop_close(). A
+ *              callback may call every function of its loop but loop_run(), loop_wait() and loop_close(), which answer
+ *              LOOP_EBUSY there.
  *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly; but loop_signal_start()
  *              installs a handler for its one signal, until that is stopped.
  *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
@@ -35,7 +38,8 @@
  *   loop_t            the library     after loop_close() returned 0
  *   handles           the caller      when the close callback is entered (without one: once loop_run() has passed its
  *                                     closing phase)
- *   operations        the caller      when the operation's callback is entered
+ *   operations        the caller      when the operation's callback is entered, or loop_wait() has returned it; of a
+ *                                     stream of results: with the final one
  *   tasks             the caller      when the task's callback is entered
  *   buffers (data)    the caller      like their operation; loop_tcp_try_write(): when it returns
  *   arrays of buffers the caller      when the submitting call returns
@@ -208,8 +212,12 @@ typedef struct loop_options {
     size_t size;                       /* sizeof(loop_options_t) */
     const loop_allocator_t *allocator; /* copied; NULL: realloc(3) and free(3) */
     void *data;                        /* initial value of loop_get_data() */
-    unsigned flags;                    /* none yet: 0 */
+    unsigned flags;                    /* LOOP_HANDOVER, or 0 */
 } loop_options_t;
+
+/* Different threads may run the loop, one after the other: between two turns it may be handed over, under a lock of the
+ * caller's. Without it every run after the first must come from the same thread. */
+#define LOOP_HANDOVER 1u
 
 #ifdef __cplusplus
 #define LOOP_OPTIONS_INIT                                                                                              \
@@ -231,8 +239,9 @@ typedef struct loop_options {
 LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
 
 /*
- * Frees a loop. From its start until it returns loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call
- * with LOOP_ECANCELED, once. After it returned 0 nobody may use the loop, from any thread.
+ * Frees a loop. From its start on loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call with
+ * LOOP_ECANCELED, once. Calls of loop_post() that began before are waited for; the caller makes sure that none begins any
+ * more when it is about to return, and that nobody uses the loop afterwards, from any thread.
  * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation has not completed, or the
  * call came from a callback of this loop.
  * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
@@ -261,8 +270,9 @@ typedef enum loop_run_mode {
  * a handle that is closing.
  *
  * Returns 0 when nothing keeps the loop alive any more, 1 when it is still alive (stopped, or one of the other modes).
- * Errors: LOOP_EBUSY (called from a callback of this loop); LOOP_EINVAL (no such mode); what the system's wait reports
- * when it fails for good. After an error the loop may be run again.
+ * Errors: LOOP_EBUSY (called from a callback of this loop); LOOP_EINVAL (no such mode, or another thread than before, see
+ * LOOP_HANDOVER); LOOP_EAGAIN (an operation without a callback has finished: loop_wait() hands it out); what the system's
+ * wait reports when it fails for good. After an error the loop may be run again.
  */
 LOOP_EXTERN int loop_run(loop_t *loop, loop_run_mode mode);
 
@@ -276,14 +286,16 @@ LOOP_EXTERN int loop_alive(const loop_t *loop);
 /*
  * The loop's time in ns: read from the monotonic clock once after each wait, at the first need, and then kept, so that all
  * callbacks of a turn see about the same time. Its zero point is arbitrary. 0 for NULL.
+ * Timers and the wait go by it, too. So a callback that runs for long makes timers late by that time, and once more those it
+ * starts afterwards, unless it calls loop_update_time() at its end.
  */
 LOOP_EXTERN uint64_t loop_now(loop_t *loop);
 
 /* Reads the clock anew, for callbacks that ran for long. */
 LOOP_EXTERN int loop_update_time(loop_t *loop);
 
-/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and may start new
- * ones, which may or may not be visited. Callbacks: cb. */
+/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and open new ones, which
+ * are not visited; loop_run(), loop_wait() and loop_close() answer LOOP_EBUSY in it. Callbacks: cb. */
 LOOP_EXTERN int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg);
 
 /* A pointer of the caller's, kept with the loop; loop_get_data gives NULL for NULL. */
@@ -544,13 +556,14 @@ struct loop_op {
     /* The result, valid in the callback and until the next use: */
     size_t bytes;    /* bytes transferred, also when status is an error: what was sent before it */
     int status;      /* 0, or why it failed; LOOP_EOF for a read at the end of the stream */
-    unsigned flags;  /* LOOP_OP_TRUNCATED; of a readiness operation the LOOP_READABLE and LOOP_WRITABLE found */
+    unsigned flags;  /* LOOP_OP_*; of a readiness operation the LOOP_READABLE and LOOP_WRITABLE found */
     loop_os_fd_t fd; /* of accept: the new descriptor, non-blocking, close-on-exec, registered with no loop */
-    uint64_t opaque[27 + LOOP_PRIVATE_OP_WORDS];
+    uint64_t opaque[30 + LOOP_PRIVATE_OP_WORDS];
 };
 
 /* Flags of results. */
 #define LOOP_OP_TRUNCATED 0x100u /* the datagram was longer than the buffers; the rest is lost */
+#define LOOP_OP_MORE 0x200u      /* one result of a stream: the operation goes on, and another completion follows */
 
 /* Directions of readiness. */
 #define LOOP_READABLE 1u
@@ -565,7 +578,8 @@ struct loop_op {
 /*
  * Registers a descriptor with a loop, so that operations can be submitted on it. It is made non-blocking and close-on-exec.
  * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
- * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next.
+ * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
+ * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
  * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC
  * (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call.
  * Source: epoll_ctl(2).
@@ -587,6 +601,8 @@ LOOP_EXTERN loop_os_fd_t loop_desc_fd(const loop_desc_t *desc);
  * they were submitted, and so do writing ones (connect, write, send), independent of each other. What the system can do at
  * once is done in the submitting call; the completion comes all the same through the loop.
  *
+ * cb NULL: the operation has no callback, and loop_wait() alone hands it out. This holds for the operations of TCP handles too.
+ *
  * Errors that all of them return: LOOP_EINVAL; LOOP_EBUSY (op is in flight already); LOOP_EBADF (desc is closing);
  * LOOP_ENOMEM (the descriptor is not ready and there is no memory for a copy of more than 8 buffers, for datagrams of more
  * than 1); LOOP_ECLOSED. Everything else, the system's errors above all, is in the completion's status.
@@ -596,6 +612,11 @@ LOOP_EXTERN loop_os_fd_t loop_desc_fd(const loop_desc_t *desc);
  * loop_tcp_open(). Connections that the peer aborted meanwhile are passed over. Status: LOOP_EMFILE, LOOP_ENFILE,
  * LOOP_ENOMEM, … Source: accept(2). */
 LOOP_EXTERN int loop_op_accept(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb);
+
+/* A stream of connections: each completes the operation with LOOP_OP_MORE and its op->fd, and the operation goes on once the
+ * callback has returned, or with the next loop_run() or loop_wait(). Exactly one completion without LOOP_OP_MORE ends it: an
+ * error, LOOP_ECANCELED after a cancel or close. Until then the operation is the library's. */
+LOOP_EXTERN int loop_op_accept_stream(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb);
 
 /* Connects a socket. Status: LOOP_ECONNREFUSED, LOOP_ETIMEDOUT, LOOP_ENETUNREACH, … After a failure or a cancel only closing
  * the descriptor is promised to work. Source: connect(2). */
@@ -614,7 +635,13 @@ LOOP_EXTERN int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t
 LOOP_EXTERN int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                                 struct sockaddr_storage *from, loop_op_cb cb);
 
-/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). Source: sendmsg(2). */
+/* A stream of datagrams, as loop_op_accept_stream() is one of connections: each in the same buffers and the same *from, whose
+ * contents are the caller's until the operation goes on. */
+LOOP_EXTERN int loop_op_receive_stream(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                                       struct sockaddr_storage *from, loop_op_cb cb);
+
+/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). A Unix socket that is not connected
+ * and has nothing on its way is not told when there is room at the receiver's: give it a deadline. Source: sendmsg(2). */
 LOOP_EXTERN int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                              const struct sockaddr *to, loop_op_cb cb);
 
@@ -630,6 +657,49 @@ LOOP_EXTERN int loop_op_cancel(loop_op_t *op);
 
 /* The handle the operation was last submitted on: of a loop_desc_t or a loop_tcp_t. NULL before the first use. */
 LOOP_EXTERN loop_handle_t *loop_op_get_handle(const loop_op_t *op);
+
+/* --------------------------------------------------------------------------------------------- results by the batch -- */
+
+#define LOOP_FOREVER UINT64_MAX
+
+/*
+ * A turn for language runtimes: like one of loop_run(), all callbacks of handles, timers and tasks included, and then up to n
+ * finished operations that have no callback are stored in ops, in the order in which they finished. What is left over comes
+ * with the next call. The wait lasts until there are events, a timer was due, another thread posted, or timeout ns are over
+ * (0: no waiting; LOOP_FOREVER); unlike loop_run() it waits also when nothing keeps the loop alive, because others may post.
+ * It does not wait after a loop_stop().
+ * Returns the number of operations stored; 0 is no end: callbacks may have run, or the time is over.
+ * Errors: LOOP_EINVAL (n < 1, or another thread than before); LOOP_EBUSY (called from a callback of this loop); what the
+ * system's wait reports when it fails for good; finished operations are kept for the next call.
+ */
+LOOP_EXTERN int loop_wait(loop_t *loop, loop_op_t **ops, int n, uint64_t timeout);
+
+/* -------------------------------------------------------------------------------------------------------- deadlines -- */
+
+#define LOOP_NO_DEADLINE UINT64_MAX
+
+/*
+ * The read deadline (LOOP_READABLE), the write deadline (LOOP_WRITABLE) or both of a descriptor, as an instant of loop_now():
+ * for the operations in flight in that direction and for all later ones. It can be moved at any time. An instant that is not
+ * later than loop_now() is over at once; LOOP_NO_DEADLINE, the default, clears it. A wait for both directions goes by the read
+ * deadline, accepting is reading, connecting is writing.
+ *
+ * When it has passed, the end of what is in flight is asked for, as by loop_op_cancel(), and the completion decides:
+ * LOOP_ETIMEDOUT with the bytes done, or the success that won the race. Operations submitted later complete with
+ * LOOP_ETIMEDOUT without a try, until the deadline is moved. The descriptor stays usable; but after a timed-out connect, or a
+ * write that was sent in part, only closing is promised to work.
+ * A TCP handle that reads gets LOOP_ETIMEDOUT in its read callback, and reading has stopped; no byte is lost, and it may be
+ * started again. loop_tcp_try_write() returns LOOP_ETIMEDOUT.
+ * Moving a deadline to later costs a few stores, no system call and no memory.
+ *
+ * Errors: LOOP_ENOMEM (both deadlines are then as they were); LOOP_EINVAL (no or unknown directions; a listening TCP handle).
+ */
+LOOP_EXTERN int loop_desc_set_deadline(loop_desc_t *desc, unsigned directions, uint64_t due);
+LOOP_EXTERN int loop_tcp_set_deadline(loop_tcp_t *tcp, unsigned directions, uint64_t due);
+
+/* The deadline of one operation in flight, which ends with it: after it LOOP_ETIMEDOUT as above. Of a stream of results it
+ * ends the whole. Errors: LOOP_ENOENT (not in flight); LOOP_ENOMEM (it is then as it was). */
+LOOP_EXTERN int loop_op_set_deadline(loop_op_t *op, uint64_t due);
 
 /* --------------------------------------------------------------------------------------------------------- polling -- */
 
@@ -648,7 +718,7 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
 /*
  * Prepares a descriptor for being polled, and makes it non-blocking. It stays the caller's: its owner closes the handle
  * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the number
- * next; but its events may come as long as a duplicate of it is open, until the handle is stopped.
+ * next; but its own events may go on as long as a duplicate of it is open, until the handle is stopped.
  * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
  * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
  * call. Source: epoll_ctl(2).
@@ -656,14 +726,15 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
 LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
 
 /*
- * Calls cb(poll, 0, events), in the dispatch phase, when the descriptor is ready for some of the events asked for: the ones
+ * Calls cb(poll, status, events), with status 0, in the dispatch phase, when the descriptor is ready for some of the events asked for: the ones
  * found. It is level-triggered: as long as that holds and nobody does anything about it, every turn reports it again. An
  * error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells. As with poll(2), what
  * was found may be over when it is reported: somebody else may have read.
  * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
- * status is 0; an error is for systems that can fail to go on watching (Linux cannot): the handle has then stopped.
- * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_EEXIST (it was, and
- * its number is watched through another handle by now); LOOP_ENOMEM, LOOP_ENOSPC; the handle is then as it was.
+ * A status other than 0, with events 0, tells that watching has ended and the handle has stopped: LOOP_EBADF, the descriptor
+ * was closed early and its number is watched through another handle by now.
+ * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_ENOMEM,
+ * LOOP_ENOSPC; the handle is then as it was.
  * Source: epoll(7), poll(2).
  */
 LOOP_EXTERN int loop_poll_start(loop_poll_t *poll, unsigned events, loop_poll_cb cb);
@@ -729,8 +800,8 @@ LOOP_EXTERN int loop_tcp_connect(loop_tcp_t *tcp, loop_op_t *op, const struct so
  * Starts reading: cb(tcp, nread, buf) for every piece of data, nread > 0; for the end of the stream with LOOP_EOF or an error
  * with its code, after either of which reading has stopped. buf->base holds nread bytes. With alloc NULL the buffer is the
  * loop's, 64 KiB shared by all handles and valid during the callback. Else alloc(tcp, suggested, buf) is called right before
- * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all. A buf
- * of length 0: cb gets LOOP_ENOBUFS and reading stops.
+ * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all, or if
+ * alloc itself stopped reading or closed the handle. A buf of length 0: cb gets LOOP_ENOBUFS and reading stops.
  * Errors: LOOP_ENOTCONN; LOOP_EALREADY (reading); LOOP_ENOMEM.
  */
 LOOP_EXTERN int loop_tcp_read_start(loop_tcp_t *tcp, loop_alloc_cb alloc, loop_read_cb cb);
@@ -745,7 +816,7 @@ LOOP_EXTERN int loop_tcp_read_stop(loop_tcp_t *tcp);
 LOOP_EXTERN int loop_tcp_write(loop_tcp_t *tcp, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 
 /* Sends what can be sent at once and returns the number of bytes, which may be less than asked for.
- * Errors: LOOP_EAGAIN (nothing can, or writes are queued); LOOP_EPIPE (after shutdown); LOOP_ENOTCONN; the socket's. */
+ * Errors: LOOP_EAGAIN (nothing can, or writes are queued); LOOP_ETIMEDOUT (the write deadline has passed); LOOP_EPIPE (after shutdown); LOOP_ENOTCONN; the socket's. */
 LOOP_EXTERN ptrdiff_t loop_tcp_try_write(loop_tcp_t *tcp, const loop_buf_t *bufs, unsigned nbufs);
 
 /* Ends the sending side (FIN) when the writes before it are done; reading goes on. Errors: LOOP_EPIPE (shut down already);

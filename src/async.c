@@ -57,7 +57,8 @@ void loop__async_run(struct async *async)
 
 void loop__async_close(struct async *async)
 {
-    /* A node that is queued, or just being pushed, is waited for: loop__async_run() ends the closing then. */
+    /* A node that is queued, or just being pushed, is waited for: loop__async_run() ends the closing then. Until then the
+     * loop is alive, because the handle is closing. */
     if (!(atomic_fetch_or(&async->state, ASYNC_CLOSED) & ASYNC_QUEUED))
         loop__handle_closed(&async->handle);
 }

@@ -43,7 +43,8 @@ struct loop_backend {
 
     /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Negative: none does, and nothing was done.
      * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
-     * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. */
+     * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. Sets
+     * op->started once the connection is under way. */
     int (*submit)(loop_t *loop, struct op *op);
 
     /* Asks for the end of a parked op. Its loop__op_finish() comes now or later, with LOOP_ECANCELED or the result that won
@@ -51,7 +52,8 @@ struct loop_backend {
     void (*cancel)(loop_t *loop, struct op *op);
 
     /* The handle reads (or accepts) by itself, into memory of its choice: call loop__desc_ready(desc, TODO_READ) once, as
-     * soon as that may give something. seen tells what the last read gave. */
+     * soon as that may give something; if that is later, DESC_ARMED is set until then. The core clears it when the handle
+     * has lost interest; arming again is harmless. seen tells what the last read gave. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
 
     /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold, an
@@ -85,6 +87,10 @@ int loop__op_keep(struct op *op);
 
 /* n more bytes of op's buffers are done. */
 void loop__op_advance(struct op *op, size_t n);
+
+/* The caller's descriptor was closed by its owner, and its number belongs to something else: it is as good as closed. The
+ * backend has finished its operations before. */
+void loop__desc_lost(struct desc *desc);
 
 /* Puts desc into the ready queue for the given things (enum desc_todo). */
 void loop__desc_ready(struct desc *desc, uint8_t todo);

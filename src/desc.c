@@ -19,11 +19,17 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
     desc->inflight = 0;
     list_init(&desc->reads);
     list_init(&desc->writes);
-    loop__timer_node_init(&desc->read_deadline, TIMER_ACCEPT_PAUSE);
-    loop__timer_node_init(&desc->write_deadline, TIMER_ACCEPT_PAUSE);
+    loop__timer_node_init(&desc->read_deadline, TIMER_READ_DEADLINE);
+    loop__timer_node_init(&desc->write_deadline, TIMER_WRITE_DEADLINE);
     for (int i = 0; i < LOOP_PRIVATE_DESC_WORDS; i++)
         desc->backend[i] = 0;
     return 0;
+}
+
+void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags)
+{
+    desc->os.fd = fd;
+    desc->flags = (uint16_t)((desc->flags & DESC_EXPIRED) | flags);
 }
 
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
@@ -32,12 +38,10 @@ int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
     int error;
 
     /* A fresh descriptor counts as not yet readable (adding it reports what is there) and as writable. */
-    desc->os.fd = fd;
-    desc->flags = (uint16_t)(flags | DESC_WRITABLE);
+    loop__desc_set_fd(desc, fd, flags | DESC_WRITABLE);
     error = loop->backend->attach(loop, desc);
     if (error != 0) {
-        desc->os.fd = LOOP_INVALID_FD;
-        desc->flags = 0;
+        loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
         return error;
     }
     desc->flags |= DESC_ATTACHED;
@@ -50,8 +54,8 @@ void loop__desc_close(struct desc *desc)
 
     loop__timer_unset(loop, &desc->read_deadline);
     loop__timer_unset(loop, &desc->write_deadline);
-    loop__op_cancel_queue(loop, &desc->reads);
-    loop__op_cancel_queue(loop, &desc->writes);
+    loop__op_end_queue(&desc->reads, false);
+    loop__op_end_queue(&desc->writes, false);
     if (desc->todo != 0) {
         desc->todo = 0;
         list_remove(&desc->ready.link);
@@ -81,24 +85,38 @@ void loop__desc_ready(struct desc *desc, uint8_t todo)
     desc->todo |= todo;
 }
 
+void loop__desc_lost(struct desc *desc)
+{
+    if (desc->todo != 0) {
+        desc->todo = 0;
+        list_remove(&desc->ready.link);
+    }
+    loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
+    if (desc->handle.type == LOOP_POLL)
+        loop__poll_lost((struct poll *)desc);
+    else
+        desc->handle.open = LOOP_UNKNOWN_HANDLE;
+}
+
 void loop__desc_dispatch(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
     uint8_t todo = desc->todo;
+    bool called = false;
 
     desc->todo = 0;
     if (todo & TODO_RESUME)
         loop->backend->resume(loop, desc);
-    if (desc->handle.type != LOOP_TCP)
-        return;
     if (todo & TODO_DRAIN)
-        loop__stream_drained((struct stream *)desc);
+        called = loop__stream_drained((struct stream *)desc);
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
         if (desc->flags & DESC_LISTENER)
-            loop__tcp_acceptable((struct stream *)desc);
+            called = loop__tcp_acceptable((struct stream *)desc) || called;
         else
-            loop__stream_readable((struct stream *)desc);
+            called = loop__stream_readable((struct stream *)desc) || called;
     }
+    if (!called)
+        loop->futile++;
 }
 
 int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, unsigned flags)
@@ -110,6 +128,8 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
 
     if (loop == NULL || desc == NULL || (flags & ~known))
         return LOOP_EINVAL;
+    if (fd == LOOP_INVALID_FD)
+        return LOOP_EBADF;
     if (flags & LOOP_DESC_TCP) {
         kind |= DESC_TCP | DESC_SOCKET;
     } else {
@@ -146,6 +166,8 @@ int loop_desc_detach(loop_desc_t *public_desc)
     error = desc->handle.loop->backend->detach(desc->handle.loop, desc, true);
     if (error != 0)
         return error;
+    loop__timer_unset(desc->handle.loop, &desc->read_deadline);
+    loop__timer_unset(desc->handle.loop, &desc->write_deadline);
     if (desc->todo != 0)
         list_remove(&desc->ready.link);
     desc->todo = 0;

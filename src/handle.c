@@ -21,36 +21,10 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->close_cb = NULL;
     handle->closing_next = NULL;
     handle->type = (uint8_t)type;
+    handle->open = (uint8_t)type;
     handle->flags = HANDLE_REF;
     list_push(&loop->handles, &handle->all);
     return 0;
-}
-
-int loop__handle_check(const void *pointer, loop_handle_type type)
-{
-    const struct handle *handle = pointer;
-
-    if (handle == NULL)
-        return LOOP_EINVAL;
-    return handle->type == type && !(handle->flags & HANDLE_CLOSING) ? 0 : LOOP_EBADF;
-}
-
-void loop__handle_start(struct handle *handle)
-{
-    if (handle->flags & HANDLE_ACTIVE)
-        return;
-    handle->flags |= HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles++;
-}
-
-void loop__handle_stop(struct handle *handle)
-{
-    if (!(handle->flags & HANDLE_ACTIVE))
-        return;
-    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles--;
 }
 
 int loop_handle_ref(loop_handle_t *public_handle)
@@ -151,7 +125,9 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         return LOOP_EBADF;
     loop__handle_stop(handle);
     handle->flags |= HANDLE_CLOSING;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->close_cb = cb;
+    handle->loop->closing_handles++;
     switch (handle->type) {
     case LOOP_TIMER:
         loop__timer_close((struct timer *)handle);
@@ -194,6 +170,7 @@ void loop__handle_forget(struct handle *handle)
 {
     list_remove(&handle->all);
     handle->type = LOOP_UNKNOWN_HANDLE;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->flags = HANDLE_CLOSING;
 }
 
@@ -209,8 +186,33 @@ void loop__handles_run_closing(loop_t *loop)
         loop_close_cb cb = handle->close_cb;
 
         loop__handle_forget(handle);
+        loop->closing_handles--;
         if (cb != NULL)
             cb((loop_handle_t *)handle);
         handle = next;
     }
+}
+
+/*
+ * Two links of the walk's own stand in the list, in place of handles that may go away: one behind the handle that is visited,
+ * one at the end, so that a walk that opens handles comes to an end. Whoever meets them passes them over by their type.
+ */
+void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg)
+{
+    struct handle cursor = {.type = LOOP_UNKNOWN_HANDLE};
+    struct handle end = {.type = LOOP_UNKNOWN_HANDLE};
+    struct link *link;
+
+    list_push(&loop->handles, &end.all);
+    link = loop->handles.next;
+    while (link != &end.all) {
+        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+
+        list_push(link->next, &cursor.all); /* before the next one */
+        if (handle->type != LOOP_UNKNOWN_HANDLE)
+            what(handle, arg);
+        link = cursor.all.next;
+        list_remove(&cursor.all);
+    }
+    list_remove(&end.all);
 }

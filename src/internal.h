@@ -47,6 +47,7 @@ struct handle {
     loop_close_cb close_cb;
     struct handle *closing_next; /* loop->closing */
     uint8_t type;                /* loop_handle_type */
+    uint8_t open;                /* the same until it is closed, then LOOP_UNKNOWN_HANDLE */
     uint8_t flags;               /* enum handle_flag */
 };
 FITS(struct handle, loop_handle_t);
@@ -143,7 +144,11 @@ enum desc_flag {
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
     DESC_WRITABLE = 128,
-    DESC_LEVEL = 2048 /* of a poll handle: no operations; what is watched is reported as long as it holds */
+    DESC_READ_EXPIRED = 256, /* the deadline has passed: what reads fails until it is moved */
+    DESC_WRITE_EXPIRED = 512,
+    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
+    DESC_ARMED = 1024, /* the handle reads by itself and waits to be told that it may */
+    DESC_LEVEL = 2048  /* of a poll handle: no operations; what is watched is reported as long as it holds */
 };
 
 struct desc {
@@ -180,11 +185,12 @@ enum stream_flag {
     STREAM_CONNECTED = 8,
     STREAM_READING = 16,
     STREAM_EOF = 32,
-    STREAM_SHUT = 64,       /* shutdown was asked for: nothing may be written after it */
-    STREAM_ABOVE = 128,     /* the write queue has been above its high mark and not yet at the low one */
-    STREAM_PAUSED = 256,    /* accepting waits for descriptors */
-    STREAM_FAILED = 512,    /* the connect failed: only closing is left */
-    STREAM_ACCEPTING = 1024 /* inside the connection callback */
+    STREAM_SHUT = 64,        /* shutdown was asked for: nothing may be written after it */
+    STREAM_ABOVE = 128,      /* the write queue has been above its high mark and not yet at the low one */
+    STREAM_PAUSED = 256,     /* accepting waits for descriptors */
+    STREAM_FAILED = 512,     /* the connect failed, or will be told so soon: only closing is left */
+    STREAM_ACCEPTING = 1024, /* inside the connection callback */
+    STREAM_OTHER_TCP = 2048  /* MPTCP or the like: not DESC_TCP */
 };
 
 struct stream {
@@ -224,7 +230,7 @@ enum op_state {
     OP_IDLE = 0,
     OP_SUBMITTING, /* inside backend->submit: bufs is still the caller's array */
     OP_PARKED,     /* in its descriptor's queue, or with the kernel */
-    OP_FINISHED    /* in the ready queue */
+    OP_FINISHED    /* in loop->ready or loop->done; of a stream of results also while one is looked at */
 };
 
 #define OP_INLINE_BUFS 8
@@ -239,7 +245,7 @@ struct op {
         loop_os_fd_t fd;
         uint64_t room;
     } os;
-    struct ready ready; /* link: in the descriptor's queue while parked, in loop->ready when finished */
+    struct ready ready; /* link: in the descriptor's queue while parked, in loop->ready or loop->done when finished */
     struct desc *desc;
     loop_op_cb cb;
     loop_buf_t *bufs; /* while submitting the caller's, then `keep` or memory of our own */
@@ -249,6 +255,11 @@ struct op {
     uint8_t state;   /* enum op_state */
     uint8_t events;  /* OP_READY: what is waited for */
     uint8_t started; /* OP_CONNECT: connect() was called */
+    uint8_t stream;  /* it gives results until it is ended */
+    uint8_t kept;    /* loop__op_keep() copied what it needs */
+    uint8_t ending;  /* its end was asked for */
+    uint8_t expired; /* ... by a deadline */
+    struct timer_node deadline;
     union {
         loop_buf_t bufs[OP_INLINE_BUFS];
         struct {
@@ -262,6 +273,23 @@ struct op {
     uint64_t backend[LOOP_PRIVATE_OP_WORDS];
 };
 FITS(struct op, loop_op_t);
+
+/* Which queue and which deadline of its descriptor it belongs to. A wait for both directions is one for reading. */
+static inline bool loop__op_is_writing(const struct op *op)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_CONNECT:
+    case OP_WRITE:
+    case OP_SEND:
+    case OP_SHUTDOWN:
+        return true;
+    case OP_READY:
+        return op->events == LOOP_WRITABLE;
+    default:
+        return false;
+    }
+}
+
 _Static_assert(offsetof(struct op, bytes) == offsetof(loop_op_t, bytes), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, status) == offsetof(loop_op_t, status), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, result_flags) == offsetof(loop_op_t, flags), "public part of loop_op_t");
@@ -277,19 +305,27 @@ enum wake_state {
 };
 
 #define SCRATCH_SIZE 65536u
-#define FOREVER (-1)
+#define FOREVER (-1)     /* a time to wait */
+#define NEVER UINT64_MAX /* an instant */
 
 struct loop {
     const struct loop_backend *backend;
     void *backend_data; /* the backend's */
     struct link ready;
+    struct link done;      /* finished operations without a callback: loop_wait() hands them out */
+    struct link delivered; /* of these, streams of results that wait until the caller has looked at the last one */
     uint64_t now;
     bool now_valid;
     bool running;
     bool stopping;
     bool closing;
+    unsigned walking;      /* loop_walk() calls under way */
+    unsigned futile;       /* descriptors dispatched since the wait that had nothing to call back */
+    unsigned flags;        /* LOOP_HANDOVER */
+    uintptr_t thread;      /* which ran the loop first */
     size_t active_handles; /* active and referenced */
     size_t active_ops;
+    size_t closing_handles; /* closed, and their close callback not yet entered */
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
@@ -305,7 +341,20 @@ struct loop {
 };
 
 /* loop.c */
-uint64_t loop__now(loop_t *loop);
+void loop__read_clock(loop_t *loop);
+
+static inline uint64_t loop__now(loop_t *loop)
+{
+    if (!loop->now_valid)
+        loop__read_clock(loop);
+    return loop->now;
+}
+
+/* Instants do not wrap round: what is past the end of time is the end of time. */
+static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
 
 /* alloc.c: resize as loop_allocator_t has it */
 void *loop__resize(loop_t *loop, void *ptr, size_t size);
@@ -313,15 +362,86 @@ void loop__free(loop_t *loop, void *ptr);
 
 /* handle.c */
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type);
+
 /* 0, LOOP_EINVAL (NULL) or LOOP_EBADF (closing, closed or of another type). */
-int loop__handle_check(const void *pointer, loop_handle_type type);
-void loop__handle_start(struct handle *handle);
-void loop__handle_stop(struct handle *handle);
+static inline int loop__handle_check(const void *pointer, loop_handle_type type)
+{
+    const struct handle *handle = pointer;
+
+    if (handle == NULL)
+        return LOOP_EINVAL;
+    return handle->open == type ? 0 : LOOP_EBADF;
+}
+
+static inline void loop__handle_start(struct handle *handle)
+{
+    if (handle->flags & HANDLE_ACTIVE)
+        return;
+    handle->flags |= HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles++;
+}
+
+static inline void loop__handle_stop(struct handle *handle)
+{
+    if (!(handle->flags & HANDLE_ACTIVE))
+        return;
+    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles--;
+}
+
 /* The handle needs nothing any more: its close callback comes in the next closing phase. */
 void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
+/* Calls what for every handle of the loop, oldest first; it may close any and open new ones, which are not visited. */
+void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg);
+
+/* timer_heap.c. Moves a started node: cannot fail. */
+static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+{
+    if (due < node->due) {
+        loop__timer_sooner(heap, node, due);
+        return;
+    }
+    node->due = due;
+    node->seq = ++heap->seq;
+}
+
+/* Starts a node (LOOP_ENOMEM) or moves a started one. */
+static inline int loop__timer_set(loop_t *loop, struct timer_node *node, uint64_t due)
+{
+    if (loop__timer_started(node)) {
+        loop__timer_move(&loop->timers, node, due);
+        return 0;
+    }
+    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+        return LOOP_ENOMEM;
+    loop__timer_add(&loop->timers, node, due);
+    return 0;
+}
+
+static inline void loop__timer_unset(loop_t *loop, struct timer_node *node)
+{
+    if (!loop__timer_started(node))
+        return;
+    loop->timers.entries[node->position - 1].node = &loop->timers.none;
+    node->position = 0;
+    loop->timers.live--;
+}
+
+/* The next node due, NULL if there is none. Makes the root live and true first. */
+static inline struct timer_node *loop__timer_next(loop_t *loop)
+{
+    const struct timer_entry *root = loop->timers.entries;
+
+    if (loop->timers.count == 0)
+        return NULL;
+    /* The sequence of `none` is no entry's. */
+    return root->seq == root->node->seq ? root->node : loop__timer_settle(&loop->timers);
+}
 
 /* timer.c */
 void loop__timers_run(loop_t *loop);
@@ -356,10 +476,13 @@ void loop__signal_close(struct signal *signal);
 
 /* poll.c */
 void loop__poll_dispatch(struct poll *poll);
+void loop__poll_lost(struct poll *poll);
 void loop__poll_close(struct poll *poll);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);
+/* Gives the descriptor a number of the system's (LOOP_INVALID_FD: takes it away) and flags; what is expired stays so. */
+void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
@@ -369,9 +492,20 @@ void loop__desc_released(struct desc *desc);
 int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb);
 int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
 int loop__op_submit(struct op *op);
+/* Accepts the operation as loop__op_submit() does, and completes it with the given status. */
+void loop__op_complete(struct op *op, int status);
 void loop__op_dispatch(struct op *op);
 size_t loop__op_left(const struct op *op);
-void loop__op_cancel_queue(loop_t *loop, const struct link *queue);
+/* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
+void loop__op_end(struct op *op, bool expired);
+void loop__op_end_queue(const struct link *queue, bool expired);
+/* Hands out finished operations that have no callback, at most n. */
+int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
+/* The caller has looked at what loop__op_deliver() gave: streams of results go on. */
+void loop__op_delivered_go_on(loop_t *loop);
+
+/* deadline.c */
+void loop__deadline_expired(struct desc *desc, unsigned direction);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
@@ -380,14 +514,20 @@ int loop__stream_read_stop(struct stream *stream);
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
-void loop__stream_readable(struct stream *stream);
-void loop__stream_drained(struct stream *stream);
-/* n bytes of parked writes went out, or never will. */
+/* A connect or shutdown is about to be delivered. */
+void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status);
+/* These, and loop__tcp_acceptable(), tell whether they called back. */
+bool loop__stream_readable(struct stream *stream);
+bool loop__stream_drained(struct stream *stream);
+/* n more bytes wait in parked writes; n of them went out, or never will. */
+void loop__stream_queue(struct stream *stream, size_t n);
 void loop__stream_unqueue(struct stream *stream, size_t n);
 
 /* tcp.c */
-void loop__tcp_acceptable(struct stream *server);
+bool loop__tcp_acceptable(struct stream *server);
 void loop__tcp_accept_resume(struct stream *server);
+/* The connect failed: known before its callback, and at its callback. */
+void loop__tcp_connect_failed(struct stream *tcp);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
 

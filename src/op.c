@@ -9,7 +9,7 @@
 /* Checks what all operations have in common and fills in op. It is not yet submitted. */
 int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb)
 {
-    if (op == NULL || cb == NULL)
+    if (op == NULL)
         return LOOP_EINVAL;
     if (op->state != OP_IDLE)
         return LOOP_EBUSY;
@@ -26,6 +26,10 @@ int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_o
     op->nbufs = 0;
     op->kind = (uint8_t)kind;
     op->started = 0;
+    op->stream = 0;
+    op->kept = 0;
+    op->ending = 0;
+    op->expired = 0;
     op->from = NULL;
     op->to = NULL;
     return 0;
@@ -48,22 +52,48 @@ int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
     return 0;
 }
 
+/* Whether the deadline of the operation's direction has passed. A wait for both directions is one for reading. */
+static bool is_expired(const struct op *op)
+{
+    return op->desc->flags & (loop__op_is_writing(op) ? DESC_WRITE_EXPIRED : DESC_READ_EXPIRED);
+}
+
+/* Hands the operation to the backend, for the first time or for the next result of a stream. */
+static int start(struct op *op)
+{
+    loop_t *loop = op->desc->handle.loop;
+
+    op->state = OP_SUBMITTING;
+    if ((op->desc->flags & DESC_EXPIRED) && is_expired(op)) {
+        loop__op_finish(op, LOOP_ETIMEDOUT);
+        return 0;
+    }
+    return loop->backend->submit(loop, op);
+}
+
 int loop__op_submit(struct op *op)
 {
     struct desc *desc = op->desc;
     loop_t *loop = desc->handle.loop;
     int error;
 
-    op->state = OP_SUBMITTING;
     desc->inflight++;
     loop->active_ops++;
-    error = loop->backend->submit(loop, op);
+    error = start(op);
     if (error != 0) {
         op->state = OP_IDLE;
         desc->inflight--;
         loop->active_ops--;
     }
     return error;
+}
+
+void loop__op_complete(struct op *op, int status)
+{
+    op->desc->inflight++;
+    op->desc->handle.loop->active_ops++;
+    op->state = OP_SUBMITTING;
+    loop__op_finish(op, status);
 }
 
 /* ------------------------------------------------------------------------------------- what backends call meanwhile -- */
@@ -79,17 +109,40 @@ static loop_buf_t *inline_bufs(struct op *op, uint32_t *room)
     return keeps_address(op) ? &op->keep.datagram.buf : op->keep.bufs;
 }
 
+size_t loop__op_left(const struct op *op)
+{
+    size_t left = 0;
+
+    for (uint32_t i = op->first; i < op->nbufs; i++)
+        left += op->bufs[i].len;
+    return left;
+}
+
+/* Whether op is a write that counts in its stream's write queue. */
+static struct stream *queued_in(const struct op *op)
+{
+    bool counts = op->state == OP_PARKED && op->kind == OP_WRITE && op->desc->handle.type == LOOP_TCP;
+
+    return counts ? (struct stream *)op->desc : NULL;
+}
+
 int loop__op_keep(struct op *op)
 {
     uint32_t left = op->nbufs - op->first;
     uint32_t room;
     loop_buf_t *copy = inline_bufs(op, &room);
 
+    op->state = OP_PARKED;
+    if (op->kept)
+        return 0;
     if (left > room) {
         copy = loop__resize(op->desc->handle.loop, NULL, left * sizeof(*copy));
-        if (copy == NULL)
+        if (copy == NULL) {
+            op->state = OP_SUBMITTING;
             return LOOP_ENOMEM;
+        }
     }
+    op->kept = 1;
     if (left > 0)
         memcpy(copy, op->bufs + op->first, left * sizeof(*copy));
     /* While submitting, the part of the first buffer that is done is known only by op->bytes. */
@@ -110,25 +163,9 @@ int loop__op_keep(struct op *op)
     op->bufs = copy;
     op->first = 0;
     op->nbufs = left;
-    op->state = OP_PARKED;
+    if (queued_in(op) != NULL)
+        loop__stream_queue((struct stream *)op->desc, loop__op_left(op));
     return 0;
-}
-
-size_t loop__op_left(const struct op *op)
-{
-    size_t left = 0;
-
-    for (uint32_t i = op->first; i < op->nbufs; i++)
-        left += op->bufs[i].len;
-    return left;
-}
-
-/* Whether op is a write that counts in its stream's write queue. */
-static struct stream *queued_in(const struct op *op)
-{
-    bool counts = op->state == OP_PARKED && op->kind == OP_WRITE && op->desc->handle.type == LOOP_TCP;
-
-    return counts ? (struct stream *)op->desc : NULL;
 }
 
 void loop__op_advance(struct op *op, size_t n)
@@ -156,13 +193,56 @@ void loop__op_advance(struct op *op, size_t n)
     }
 }
 
-void loop__op_cancel_queue(loop_t *loop, const struct link *queue)
+/* ---------------------------------------------------------------------------------------------------------- the end -- */
+
+void loop__op_end(struct op *op, bool expired)
 {
-    /* A backend may finish an operation later than in the call, so each is visited once. */
-    for (struct link *link = queue->next, *next; link != queue; link = next) {
-        next = link->next;
-        loop->backend->cancel(loop, CONTAINER_OF(link, struct op, ready.link));
+    if (op->ending || op->state == OP_IDLE)
+        return;
+    op->ending = 1;
+    op->expired = expired;
+    if (op->state == OP_PARKED)
+        op->desc->handle.loop->backend->cancel(op->desc->handle.loop, op);
+}
+
+void loop__op_end_queue(const struct link *queue, bool expired)
+{
+    const struct link *link = queue->next;
+
+    /* Ending one may end others, and a backend may finish it later than in the call: begin anew after each. */
+    while (link != queue) {
+        struct op *op = CONTAINER_OF(link, struct op, ready.link);
+
+        if (op->ending) {
+            link = link->next;
+        } else {
+            loop__op_end(op, expired);
+            link = queue->next;
+        }
     }
+}
+
+/* What was copied or timed for the operation is given back. */
+static void release(struct op *op)
+{
+    uint32_t room;
+
+    if (loop__timer_started(&op->deadline))
+        loop__timer_unset(op->desc->handle.loop, &op->deadline);
+    if (op->kept && op->nbufs > 0 && op->bufs != inline_bufs(op, &room))
+        loop__free(op->desc->handle.loop, op->bufs);
+}
+
+/* What was written in advance can go nowhere. Closing ends it by itself. */
+static void connect_failed(struct op *op)
+{
+    if (op->desc->handle.flags & HANDLE_CLOSING)
+        return;
+    if (op->desc->handle.type == LOOP_TCP)
+        loop__tcp_connect_failed((struct stream *)op->desc);
+    /* One that was ended before its turn tells nothing about those beside it. */
+    if (op->started)
+        loop__op_end_queue(&op->desc->writes, false);
 }
 
 void loop__op_finish(struct op *op, int status)
@@ -172,46 +252,92 @@ void loop__op_finish(struct op *op, int status)
 
     if (stream != NULL && op->first < op->nbufs)
         loop__stream_unqueue(stream, loop__op_left(op));
-    if (op->state == OP_PARKED && op->nbufs > 0) {
-        uint32_t room;
-
-        if (op->bufs != inline_bufs(op, &room))
-            loop__free(loop, op->bufs);
-    }
+    if (status == LOOP_ECANCELED && op->expired)
+        status = LOOP_ETIMEDOUT;
     op->status = status;
     op->state = OP_FINISHED;
-    list_push(&loop->ready, &op->ready.link);
-    /* What was written in advance can go nowhere. Closing cancels it by itself. */
-    if (op->kind == OP_CONNECT && status != 0 && !(op->desc->handle.flags & HANDLE_CLOSING))
-        loop__op_cancel_queue(loop, &op->desc->writes);
+    if (op->stream && status == 0)
+        op->result_flags |= LOOP_OP_MORE;
+    else
+        release(op);
+    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+    if (op->kind == OP_CONNECT && status != 0)
+        connect_failed(op);
 }
 
 /* -------------------------------------------------------------------------------------------------------- delivery -- */
 
-void loop__op_dispatch(struct op *op)
+/* The caller has seen a result of a stream; the next one, or the final one. */
+static void go_on(struct op *op)
+{
+    int status = LOOP_ECANCELED;
+
+    op->bytes = 0;
+    op->result_flags = 0;
+    op->os.fd = LOOP_INVALID_FD;
+    if (!op->ending && !(op->desc->handle.flags & HANDLE_CLOSING))
+        status = start(op);
+    if (status != 0)
+        loop__op_finish(op, status);
+}
+
+/* The operation leaves the library, whose last look at it this is. */
+static void let_go(struct op *op)
 {
     struct desc *desc = op->desc;
 
     op->state = OP_IDLE;
     desc->handle.loop->active_ops--;
-    if (op->kind == OP_CONNECT && desc->handle.type == LOOP_TCP)
-        loop__tcp_connect_done((struct stream *)desc, op->status);
+    if (desc->handle.type == LOOP_TCP && op->kind != OP_WRITE)
+        loop__stream_op_done((struct stream *)desc, (enum op_kind)op->kind, op->status);
     loop__desc_released(desc);
+}
+
+void loop__op_dispatch(struct op *op)
+{
+    bool more = (op->result_flags & LOOP_OP_MORE) != 0;
+
+    if (!more)
+        let_go(op);
     op->cb((loop_op_t *)op);
+    if (more)
+        go_on(op);
+}
+
+int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
+{
+    int count = 0;
+
+    while (count < n && !list_empty(&loop->done)) {
+        struct op *op = CONTAINER_OF(list_pop(&loop->done), struct op, ready.link);
+
+        ops[count++] = (loop_op_t *)op;
+        if (op->result_flags & LOOP_OP_MORE)
+            list_push(&loop->delivered, &op->ready.link);
+        else
+            let_go(op);
+    }
+    return count;
+}
+
+void loop__op_delivered_go_on(loop_t *loop)
+{
+    struct link batch;
+
+    list_take(&loop->delivered, &batch);
+    while (!list_empty(&batch))
+        go_on(CONTAINER_OF(list_pop(&batch), struct op, ready.link));
 }
 
 int loop_op_cancel(loop_op_t *public_op)
 {
     struct op *op = (struct op *)public_op;
-    loop_t *loop;
 
     if (op == NULL)
         return LOOP_EINVAL;
     if (op->state == OP_IDLE)
         return LOOP_ENOENT;
-    loop = op->desc->handle.loop;
-    if (op->state == OP_PARKED)
-        loop->backend->cancel(loop, op);
+    loop__op_end(op, false);
     return 0;
 }
 
@@ -244,6 +370,16 @@ int loop_op_accept(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb)
     return error != 0 ? error : loop__op_submit((struct op *)op);
 }
 
+int loop_op_accept_stream(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb)
+{
+    int error = prepare(desc, op, OP_ACCEPT, cb);
+
+    if (error != 0)
+        return error;
+    ((struct op *)op)->stream = 1;
+    return loop__op_submit((struct op *)op);
+}
+
 int loop_op_connect(loop_desc_t *desc, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb)
 {
     int error = prepare(desc, op, OP_CONNECT, cb);
@@ -270,15 +406,28 @@ int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsi
     return error != 0 ? error : loop__op_submit((struct op *)op);
 }
 
-int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
-                    struct sockaddr_storage *from, loop_op_cb cb)
+static int receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                   struct sockaddr_storage *from, loop_op_cb cb, uint8_t stream)
 {
     int error = transfer(desc, op, OP_RECEIVE, bufs, nbufs, cb);
 
     if (error != 0)
         return error;
     ((struct op *)op)->from = from;
+    ((struct op *)op)->stream = stream;
     return loop__op_submit((struct op *)op);
+}
+
+int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                    struct sockaddr_storage *from, loop_op_cb cb)
+{
+    return receive(desc, op, bufs, nbufs, from, cb, 0);
+}
+
+int loop_op_receive_stream(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+                           struct sockaddr_storage *from, loop_op_cb cb)
+{
+    return receive(desc, op, bufs, nbufs, from, cb, 1);
 }
 
 int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, const struct sockaddr *to,

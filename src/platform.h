@@ -17,13 +17,23 @@ uint64_t loop__clock(uint64_t last);
 /* The LOOP_E* code of the system's error number. */
 int loop__system_error(int number);
 
+/* A number of the calling thread, never 0, that no other living thread has. */
+uintptr_t loop__thread_id(void);
+
 /* Gives the processor away for a moment. */
 void loop__yield(void);
 
+enum socket_state {
+    SOCKET_BOUND = 1,
+    SOCKET_LISTENING = 2,
+    SOCKET_CONNECTED = 4,
+    SOCKET_PLAIN_TCP = 8 /* a short read means that all was read */
+};
+
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);
-/* What a stream socket of the caller's is; LOOP_EINVAL if it is none of TCP. */
-int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
+/* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
+int loop__socket_probe(loop_os_fd_t fd, unsigned *state);
 void loop__socket_close(loop_os_fd_t fd);
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
@@ -45,9 +55,6 @@ void loop__fd_close(loop_os_fd_t fd);
 int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
 /* Makes a descriptor non-blocking and, unless inherit, close-on-exec. */
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
-
-/* 0, or LOOP_EBADF for what is no open descriptor. */
-int loop__fd_check(loop_os_fd_t fd);
 
 /*
  * Signals: the platform has the handler and what it replaced, src/signal.c the watchers. Both are guarded by one lock, which

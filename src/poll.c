@@ -9,9 +9,9 @@ int loop_poll_init(loop_t *loop, loop_poll_t *public_poll, loop_os_fd_t fd)
 
     if (loop == NULL || poll == NULL)
         return LOOP_EINVAL;
-    error = loop__fd_check(fd);
-    if (error == 0)
-        error = loop__desc_init(loop, &poll->desc, LOOP_POLL);
+    if (fd == LOOP_INVALID_FD)
+        return LOOP_EBADF;
+    error = loop__desc_init(loop, &poll->desc, LOOP_POLL);
     if (error != 0)
         return error;
     poll->desc.ready.kind = READY_POLL;
@@ -40,6 +40,8 @@ int loop_poll_start(loop_poll_t *public_poll, unsigned events, loop_poll_cb cb)
         return error;
     if (cb == NULL || events == 0 || (events & ~known))
         return LOOP_EINVAL;
+    if (poll->desc.os.fd == LOOP_INVALID_FD)
+        return LOOP_EBADF;
     error = poll->desc.handle.loop->backend->watch(poll->desc.handle.loop, &poll->desc, events);
     if (error != 0)
         return error;
@@ -76,14 +78,26 @@ void loop__desc_found(struct desc *desc, unsigned events)
     loop__desc_ready(desc, TODO_POLL);
 }
 
+void loop__poll_lost(struct poll *poll)
+{
+    if (poll->asked != 0)
+        loop__desc_ready(&poll->desc, TODO_POLL);
+}
+
 void loop__poll_dispatch(struct poll *poll)
 {
     unsigned events = poll->found & poll->asked;
 
     poll->desc.todo = 0;
     poll->found = 0;
-    if (events != 0)
+    if (poll->asked != 0 && poll->desc.os.fd == LOOP_INVALID_FD) {
+        stop(poll);
+        poll->cb((loop_poll_t *)poll, LOOP_EBADF, 0);
+    } else if (events != 0) {
         poll->cb((loop_poll_t *)poll, 0, events);
+    } else {
+        poll->desc.handle.loop->futile++;
+    }
 }
 
 void loop__poll_close(struct poll *poll)

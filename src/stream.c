@@ -39,7 +39,10 @@ int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_
     stream->cb.read = cb;
     stream->flags |= STREAM_READING;
     loop__handle_start(&stream->desc.handle);
-    loop->backend->arm(loop, &stream->desc, READ_FIRST);
+    if (stream->desc.flags & DESC_READ_EXPIRED)
+        loop__desc_ready(&stream->desc, TODO_READ);
+    else
+        loop->backend->arm(loop, &stream->desc, READ_FIRST);
     return 0;
 }
 
@@ -47,12 +50,13 @@ int loop__stream_read_stop(struct stream *stream)
 {
     if (stream->flags & STREAM_READING) {
         stream->flags &= ~(uint32_t)STREAM_READING;
+        stream->desc.flags &= (uint16_t)~DESC_ARMED;
         loop__handle_stop(&stream->desc.handle);
     }
     return 0;
 }
 
-void loop__stream_readable(struct stream *stream)
+bool loop__stream_readable(struct stream *stream)
 {
     loop_t *loop = stream->desc.handle.loop;
     loop_buf_t buf = {loop->scratch, SCRATCH_SIZE};
@@ -60,21 +64,28 @@ void loop__stream_readable(struct stream *stream)
     ptrdiff_t n;
 
     if (!(stream->flags & STREAM_READING))
-        return;
+        return false;
+    if (stream->desc.flags & DESC_READ_EXPIRED) {
+        const loop_buf_t none = {NULL, 0};
+
+        (void)loop__stream_read_stop(stream);
+        stream->cb.read((loop_tcp_t *)stream, LOOP_ETIMEDOUT, &none);
+        return true;
+    }
     if (stream->alloc_cb != NULL) {
         buf.base = NULL;
         buf.len = 0;
         stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, &buf);
         if ((stream->desc.handle.flags & HANDLE_CLOSING) || !(stream->flags & STREAM_READING)) {
-            /* Closed or stopped in there: a buffer given all the same goes back, unless nothing may be called any more. */
-            if (buf.base != NULL && buf.len > 0 && !(stream->desc.handle.flags & HANDLE_CLOSING))
+            /* Closed or stopped in there: a buffer given all the same goes back. */
+            if (buf.base != NULL && buf.len > 0)
                 stream->cb.read((loop_tcp_t *)stream, 0, &buf);
-            return;
+            return true;
         }
         if (buf.base == NULL || buf.len == 0) {
             (void)loop__stream_read_stop(stream);
             stream->cb.read((loop_tcp_t *)stream, LOOP_ENOBUFS, &buf);
-            return;
+            return true;
         }
         if (buf.len > PTRDIFF_MAX)
             buf.len = PTRDIFF_MAX;
@@ -92,10 +103,11 @@ void loop__stream_readable(struct stream *stream)
         stream->flags |= n == 0 ? STREAM_EOF : 0u;
         (void)loop__stream_read_stop(stream);
         stream->cb.read((loop_tcp_t *)stream, n == 0 ? LOOP_EOF : n, &buf);
-        return;
+        return true;
     }
     if (stream->flags & STREAM_READING)
         loop->backend->arm(loop, &stream->desc, seen);
+    return n != LOOP_EAGAIN || stream->alloc_cb != NULL;
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -107,6 +119,15 @@ static int writable(const struct stream *stream)
     return stream->flags & (STREAM_CONNECTED | STREAM_CONNECTING) ? 0 : LOOP_ENOTCONN;
 }
 
+/* Behind a connect that has failed, and whose callback is still to come, there is nothing but to fail. */
+static int submit(struct stream *stream, struct op *op)
+{
+    if (!(stream->flags & STREAM_FAILED))
+        return loop__op_submit(op);
+    loop__op_complete(op, LOOP_ECANCELED);
+    return 0;
+}
+
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
     int error = writable(stream);
@@ -115,14 +136,7 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
         error = loop__op_prepare(&stream->desc, op, OP_WRITE, cb);
     if (error == 0)
         error = loop__op_set_bufs(op, bufs, nbufs);
-    if (error == 0)
-        error = loop__op_submit(op);
-    if (error == 0 && op->state == OP_PARKED) {
-        stream->queued += loop__op_left(op);
-        if (stream->queued > stream->high && stream->drain_cb != NULL)
-            stream->flags |= STREAM_ABOVE;
-    }
-    return error;
+    return error == 0 ? submit(stream, op) : error;
 }
 
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
@@ -133,6 +147,10 @@ ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, 
         return error;
     if (bufs == NULL || nbufs == 0)
         return bufs == NULL && nbufs > 0 ? LOOP_EINVAL : 0;
+    if (stream->desc.flags & DESC_WRITE_EXPIRED)
+        return LOOP_ETIMEDOUT;
+    if (stream->flags & STREAM_FAILED)
+        return LOOP_ENOTCONN;
     if (!list_empty(&stream->desc.writes) || !(stream->flags & STREAM_CONNECTED))
         return LOOP_EAGAIN;
     return loop__socket_send(stream->desc.os.fd, bufs, nbufs);
@@ -145,10 +163,26 @@ int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)
     if (error == 0)
         error = loop__op_prepare(&stream->desc, op, OP_SHUTDOWN, cb);
     if (error == 0)
-        error = loop__op_submit(op);
+        error = submit(stream, op);
     if (error == 0)
         stream->flags |= STREAM_SHUT;
     return error;
+}
+
+void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status)
+{
+    if (kind == OP_CONNECT)
+        loop__tcp_connect_done(stream, status);
+    /* Ended before its turn, it has shut nothing. */
+    else if (status == LOOP_ECANCELED || status == LOOP_ETIMEDOUT)
+        stream->flags &= ~(uint32_t)STREAM_SHUT;
+}
+
+void loop__stream_queue(struct stream *stream, size_t n)
+{
+    stream->queued += n;
+    if (stream->queued > stream->high && stream->drain_cb != NULL)
+        stream->flags |= STREAM_ABOVE;
 }
 
 void loop__stream_unqueue(struct stream *stream, size_t n)
@@ -159,12 +193,14 @@ void loop__stream_unqueue(struct stream *stream, size_t n)
         loop__desc_ready(&stream->desc, TODO_DRAIN);
 }
 
-void loop__stream_drained(struct stream *stream)
+bool loop__stream_drained(struct stream *stream)
 {
     /* It may have grown again since. */
     if (!(stream->flags & STREAM_ABOVE) || stream->queued > stream->low)
-        return;
+        return false;
     stream->flags &= ~(uint32_t)STREAM_ABOVE;
-    if (stream->drain_cb != NULL)
-        stream->drain_cb((loop_tcp_t *)stream);
+    if (stream->drain_cb == NULL)
+        return false;
+    stream->drain_cb((loop_tcp_t *)stream);
+    return true;
 }

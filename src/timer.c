@@ -6,11 +6,6 @@ static struct timer *timer_of(const loop_timer_t *timer)
     return (struct timer *)(uintptr_t)timer;
 }
 
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
 {
     struct timer *timer = timer_of(public_timer);
@@ -24,23 +19,36 @@ int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
     return 0;
 }
 
+/* Starts a timer that is not started. */
+static int start(struct timer *timer, loop_timer_cb cb, uint64_t due, uint64_t repeat)
+{
+    loop_t *loop = timer->handle.loop;
+
+    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+        return LOOP_ENOMEM;
+    timer->cb = cb;
+    timer->repeat = repeat;
+    loop__handle_start(&timer->handle);
+    loop__timer_add(&loop->timers, &timer->node, due);
+    return 0;
+}
+
 int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
     struct timer *timer = timer_of(public_timer);
     int error = loop__handle_check(timer, LOOP_TIMER);
-    loop_t *loop;
+    uint64_t due;
 
     if (error != 0)
         return error;
     if (cb == NULL)
         return LOOP_EINVAL;
-    loop = timer->handle.loop;
-    error = loop__timer_set(loop, &timer->node, add_saturated(loop__now(loop), timeout));
-    if (error != 0)
-        return error;
+    due = loop__add_saturated(loop__now(timer->handle.loop), timeout);
+    if (!loop__timer_started(&timer->node))
+        return start(timer, cb, due, repeat);
     timer->cb = cb;
     timer->repeat = repeat;
-    loop__handle_start(&timer->handle);
+    loop__timer_move(&timer->handle.loop->timers, &timer->node, due);
     return 0;
 }
 
@@ -51,8 +59,10 @@ int loop_timer_stop(loop_timer_t *public_timer)
 
     if (error != 0)
         return error;
-    loop__timer_unset(timer->handle.loop, &timer->node);
-    loop__handle_stop(&timer->handle);
+    if (loop__timer_started(&timer->node)) {
+        loop__timer_unset(timer->handle.loop, &timer->node);
+        loop__handle_stop(&timer->handle);
+    }
     return 0;
 }
 
@@ -102,7 +112,7 @@ void loop__timer_close(struct timer *timer)
 static void timer_fire(struct timer *timer)
 {
     loop_t *loop = timer->handle.loop;
-    uint64_t due = add_saturated(loop__now(loop), timer->repeat);
+    uint64_t due = loop__add_saturated(loop__now(loop), timer->repeat);
 
     /* Moving the started node to its next time needs no memory, so a repeating timer cannot be lost. */
     if (timer->repeat != 0) {
@@ -127,6 +137,16 @@ void loop__timers_run(loop_t *loop)
         switch ((enum timer_kind)node->kind) {
         case TIMER_HANDLE:
             timer_fire(CONTAINER_OF(node, struct timer, node));
+            break;
+        case TIMER_READ_DEADLINE:
+            loop__deadline_expired(CONTAINER_OF(node, struct desc, read_deadline), LOOP_READABLE);
+            break;
+        case TIMER_WRITE_DEADLINE:
+            loop__deadline_expired(CONTAINER_OF(node, struct desc, write_deadline), LOOP_WRITABLE);
+            break;
+        case TIMER_OP_DEADLINE:
+            loop__timer_unset(loop, node);
+            loop__op_end(CONTAINER_OF(node, struct op, deadline), true);
             break;
         case TIMER_ACCEPT_PAUSE:
             loop__timer_unset(loop, node);

@@ -124,13 +124,12 @@ static void client_connected(loop_op_t *op)
 
 static void scenario_tcp(void)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = support_loopback();
     struct sockaddr_storage name;
     size_t length = sizeof(name);
     loop_buf_t bufs[2] = {{big, sizeof(big) / 2}, {big, sizeof(big) / 2}};
 
     memset(&tcp, 0, sizeof(tcp));
-    (void)loop_ip_addr("127.0.0.1", 0, &addr);
     assert_ok(opened(loop_tcp_init(loop, &tcp.server)));
     assert_ok(opened(loop_tcp_init(loop, &tcp.client)));
     if (loop_tcp_bind(&tcp.server, (struct sockaddr *)&addr, LOOP_TCP_REUSEPORT) == 0 &&

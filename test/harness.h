@@ -34,7 +34,10 @@ size_t harness_find(const harness_test *tests, size_t count, const char *name);
 /* 1 if the test runs under something that makes it many times slower, and should do less. */
 int harness_slow(void);
 
-/* Sets bit n of the map for every open descriptor n below bits. Written once per platform. */
+/* The number of this process. Written once per platform, as is the next. */
+unsigned long harness_process(void);
+
+/* Sets bit n of the map for every open descriptor n below bits. */
 void harness_descriptors(unsigned char *map, unsigned bits);
 
 /* clang-format off: the two macros are lists, not statements */

@@ -2,6 +2,12 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+unsigned long harness_process(void)
+{
+    return (unsigned long)getpid();
+}
 
 void harness_descriptors(unsigned char *map, unsigned bits)
 {

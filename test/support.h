@@ -27,8 +27,9 @@ void support_close_all(loop_t *loop);
 /* Turns until *flag is not 0; fails after a bound that no sound run comes near. */
 void support_until(loop_t *loop, const int *flag);
 
-/* The address 127.0.0.1, any port. */
+/* An IPv4 loopback address, any port; or the same address with a port. */
 struct sockaddr_storage support_loopback(void);
+struct sockaddr_storage support_loopback_port(int port);
 
 /* A listening handle and its address. */
 struct sockaddr_storage support_listen(loop_t *loop, loop_tcp_t *server, loop_connection_cb cb);

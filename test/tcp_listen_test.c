@@ -183,7 +183,7 @@ static void one_ipv6_listener_serves_ipv4_unless_told_not_to(void **state)
         assert_ok(loop_tcp_listen(&server, 8, take));
         length = sizeof(any);
         assert_ok(loop_tcp_getsockname(&server, (struct sockaddr *)&any, &length));
-        assert_ok(loop_ip_addr("127.0.0.1", loop_ip_port((struct sockaddr *)&any), &v4));
+        v4 = support_loopback_port(loop_ip_port((struct sockaddr *)&any));
         dial(0, &v4);
         assert_ok(loop_ip_addr("::1", loop_ip_port((struct sockaddr *)&any), &any));
         dial(1, &any);
@@ -360,7 +360,6 @@ static void wrong_use_is_refused(void **state)
     assert_int_equal(loop_tcp_connect(&tcp, &op, NULL, note_connected), LOOP_EINVAL);
     assert_int_equal(loop_tcp_connect(&tcp, &op, (struct sockaddr *)&un, note_connected), LOOP_EAFNOSUPPORT);
     assert_int_equal(loop_tcp_connect(&tcp, NULL, (struct sockaddr *)&addr, note_connected), LOOP_EINVAL);
-    assert_int_equal(loop_tcp_connect(&tcp, &op, (struct sockaddr *)&addr, NULL), LOOP_EINVAL);
     assert_int_equal(loop_tcp_read_start(&tcp, NULL, (loop_read_cb)abort), LOOP_ENOTCONN);
     assert_int_equal(loop_tcp_read_start(&tcp, NULL, NULL), LOOP_EINVAL);
     assert_ok(loop_tcp_read_stop(&tcp));

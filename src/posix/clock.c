@@ -1,6 +1,8 @@
-/* The monotonic clock, and giving way to other threads. */
+/* The monotonic clock, who a thread is, and giving way to others. */
 #include "platform.h"
 #include "sys.h"
+
+#include <pthread.h>
 
 uint64_t loop__clock(uint64_t last)
 {
@@ -9,6 +11,11 @@ uint64_t loop__clock(uint64_t last)
     if (loop__sys.clock_gettime(CLOCK_MONOTONIC, &ts) != 0)
         return last;
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uintptr_t loop__thread_id(void)
+{
+    return (uintptr_t)pthread_self();
 }
 
 void loop__yield(void)

@@ -22,7 +22,7 @@ struct fd_table {
     uint32_t count;
 };
 
-/* Makes room for a number. LOOP_ENOMEM. */
+/* Makes room for the number of an open descriptor. LOOP_EBADF, LOOP_ENOMEM. */
 int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd);
 
 /* Who has the number, NULL if nobody does. */

@@ -6,9 +6,10 @@
 
 #include <errno.h>
 
-/* System calls that one writing operation may make in a row: against a peer that drains as fast as we send, a large write
- * would else keep everybody waiting. */
+/* System calls that one writing operation may make in a row, and operations of a queue that one edge may try: against a peer
+ * that drains as fast as we send, they would else keep everybody waiting. */
 #define WRITES_PER_ATTEMPT 16
+#define ATTEMPTS_PER_RUN 32
 
 enum attempt {
     ATTEMPT_DONE,    /* *status says how */
@@ -16,7 +17,24 @@ enum attempt {
     ATTEMPT_YIELDED  /* it is, but the others have their turn first */
 };
 
+static void finish_parked(struct op *op, int status)
+{
+    list_remove(&op->ready.link);
+    loop__op_finish(op, status);
+}
+
 /* ----------------------------------------------------------------------------------------------------- registration -- */
+
+/* A number registers as new although it had an owner: the owner's was closed behind our back, and everything on it is over. */
+static void lose(struct desc *owner)
+{
+    loop__posix(owner)->interest = 0;
+    while (!list_empty(&owner->reads))
+        finish_parked(CONTAINER_OF(owner->reads.next, struct op, ready.link), LOOP_EBADF);
+    while (!list_empty(&owner->writes))
+        finish_parked(CONTAINER_OF(owner->writes.next, struct op, ready.link), LOOP_EBADF);
+    loop__desc_lost(owner);
+}
 
 static unsigned first_interest(const struct desc *desc)
 {
@@ -42,9 +60,8 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
     error = readiness->change(loop, desc, first_interest(desc));
     if (error != 0)
         return error;
-    /* Registered anew although it had an owner: the owner's was closed behind our back, and its registration is gone. */
     if (owner != NULL)
-        loop__posix(owner)->interest = 0;
+        lose(owner);
     if (desc->flags & DESC_CALLER)
         loop__fd_table_set(callers, fd, desc);
     else if (owner != NULL)
@@ -103,15 +120,33 @@ static enum attempt attempt_ready(struct op *op, unsigned wanted, int *status)
     return ATTEMPT_DONE;
 }
 
+static void skip_empty_bufs(struct op *op)
+{
+    while (op->first < op->nbufs && op->bufs[op->first].len == 0)
+        op->first++;
+}
+
+/* Bytes of the buffers that one system call takes. */
+static size_t room_of_call(const loop_buf_t *bufs, unsigned nbufs)
+{
+    size_t room = 0;
+
+    for (unsigned i = 0; i < loop__iovec_count(nbufs); i++)
+        room += bufs[i].len;
+    return room;
+}
+
 static enum attempt attempt_read(struct op *op, int *status)
 {
     struct desc *desc = op->desc;
-    size_t room = loop__op_left(op);
+    size_t room;
     ptrdiff_t n;
 
+    skip_empty_bufs(op);
+    room = room_of_call(op->bufs + op->first, op->nbufs - op->first);
     if (room == 0)
         return attempt_ready(op, LOOP_READABLE, status);
-    n = loop__io_read(desc->os.fd, op->bufs, op->nbufs);
+    n = loop__io_read(desc->os.fd, op->bufs + op->first, op->nbufs - op->first);
     if (n == LOOP_EAGAIN)
         return blocked(desc, DESC_READABLE);
     if (n > 0) {
@@ -169,8 +204,7 @@ static enum attempt attempt_write(struct op *op, int *status)
         ptrdiff_t n;
 
         /* Empty buffers need no call; on a pipe or stream they send nothing. */
-        while (op->first < op->nbufs && op->bufs[op->first].len == 0)
-            op->first++;
+        skip_empty_bufs(op);
         if (op->first == op->nbufs) {
             *status = 0;
             return ATTEMPT_DONE;
@@ -178,8 +212,8 @@ static enum attempt attempt_write(struct op *op, int *status)
         n = write_rest(op);
         if (n == LOOP_EAGAIN)
             return blocked(op->desc, DESC_WRITABLE);
-        if (n < 0) {
-            *status = (int)n;
+        if (n <= 0) {
+            *status = n < 0 ? (int)n : LOOP_EIO; /* nothing of something: trying again would never end */
             return ATTEMPT_DONE;
         }
         loop__op_advance(op, (size_t)n);
@@ -275,39 +309,42 @@ static enum attempt attempt(struct op *op, int *status)
 
 /* ----------------------------------------------------------------------------------------------- queues of a descriptor -- */
 
-static void finish_parked(struct op *op, int status)
-{
-    list_remove(&op->ready.link);
-    loop__op_finish(op, status);
-}
-
 /* Something waits for the descriptor to become writable: the kernel has to tell. If it refuses, nothing ever would. */
 static void await_writable(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
-    int error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
+    int error = 0;
 
+    /* Behind a connect that is still to be started: it attaches. */
+    if (desc->flags & DESC_ATTACHED)
+        error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
     while (error != 0 && !list_empty(&desc->writes))
         finish_parked(CONTAINER_OF(desc->writes.next, struct op, ready.link), error);
 }
 
 static void run_queue(struct desc *desc, struct link *queue, unsigned direction)
 {
-    while (!list_empty(queue) && (desc->flags & direction)) {
+    for (int i = 0; !list_empty(queue) && (desc->flags & direction); i++) {
         struct op *op = CONTAINER_OF(queue->next, struct op, ready.link);
         int status = 0;
-        enum attempt outcome = attempt(op, &status);
+        enum attempt outcome = i < ATTEMPTS_PER_RUN ? attempt(op, &status) : ATTEMPT_YIELDED;
 
         if (outcome == ATTEMPT_DONE) {
             finish_parked(op, status);
-        } else {
-            if (outcome == ATTEMPT_YIELDED)
-                loop__desc_ready(desc, TODO_RESUME);
-            else if (direction == DESC_WRITABLE)
-                await_writable(desc);
-            return;
+            continue;
         }
+        if (outcome == ATTEMPT_YIELDED)
+            loop__desc_ready(desc, TODO_RESUME);
+        else if (direction == DESC_WRITABLE)
+            await_writable(desc);
+        return;
     }
+}
+
+/* A connect looks at the socket's error, which reading would take away: it goes first. */
+static bool connects(const struct desc *desc)
+{
+    return !list_empty(&desc->writes) && CONTAINER_OF(desc->writes.next, struct op, ready.link)->kind == OP_CONNECT;
 }
 
 /* Waits for either direction stand among the reads. */
@@ -329,12 +366,16 @@ static void run_ready_for_write(struct desc *desc)
 void loop__readiness_edge(struct desc *desc, unsigned edge)
 {
     desc->edge = (uint8_t)edge;
+    if ((edge & EDGE_WRITE) && connects(desc)) {
+        desc->flags |= DESC_WRITABLE;
+        run_queue(desc, &desc->writes, DESC_WRITABLE);
+    }
     if (edge & EDGE_READ) {
         desc->flags |= DESC_READABLE;
         if (!list_empty(&desc->reads))
             run_queue(desc, &desc->reads, DESC_READABLE);
-        if (loop__posix(desc)->armed) {
-            loop__posix(desc)->armed = false;
+        if (desc->flags & DESC_ARMED) {
+            desc->flags &= (uint16_t)~DESC_ARMED;
             loop__desc_ready(desc, TODO_READ);
         }
     }
@@ -350,6 +391,7 @@ void loop__readiness_edge(struct desc *desc, unsigned edge)
 void loop__readiness_resume(loop_t *loop, struct desc *desc)
 {
     (void)loop;
+    run_queue(desc, &desc->reads, DESC_READABLE);
     run_queue(desc, &desc->writes, DESC_WRITABLE);
 }
 
@@ -364,31 +406,32 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen)
         loop__desc_ready(desc, TODO_READ);
     } else {
         desc->flags &= (uint16_t)~DESC_READABLE;
-        loop__posix(desc)->armed = true;
+        desc->flags |= DESC_ARMED;
     }
 }
 
 /* ------------------------------------------------------------------------------------------------ submit and cancel -- */
 
-static bool is_writing(const struct op *op)
+/* Whether to try at once; first: nothing waits before it, ready: the descriptor is thought to be. */
+static bool may_try(const struct op *op, bool first, bool ready)
 {
     switch ((enum op_kind)op->kind) {
-    case OP_CONNECT:
-    case OP_WRITE:
-    case OP_SEND:
-    case OP_SHUTDOWN:
-        return true;
     case OP_READY:
-        return op->events == LOOP_WRITABLE;
+        /* Asked of the system: the descriptor's user reads and writes behind our back. What waits to write stands behind reads
+         * that have nothing to do with it, and no edge may be to come. */
+        return first || (op->events & LOOP_WRITABLE);
+    case OP_CONNECT:
+    case OP_SHUTDOWN:
+        return first; /* they need no room */
     default:
-        return false;
+        return first && (ready || loop__op_left(op) == 0);
     }
 }
 
 int loop__readiness_submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
-    bool writing = is_writing(op);
+    bool writing = loop__op_is_writing(op);
     struct link *queue = writing ? &desc->writes : &desc->reads;
     unsigned direction = writing ? DESC_WRITABLE : DESC_READABLE;
     enum attempt outcome = ATTEMPT_BLOCKED;
@@ -397,8 +440,7 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
     int error;
 
     (void)loop;
-    /* Readiness is asked of the system: the descriptor's user reads and writes behind our back. */
-    if (first && ((desc->flags & direction) || op->kind == OP_READY))
+    if (may_try(op, first, (desc->flags & direction) != 0))
         outcome = attempt(op, &status);
     if (outcome == ATTEMPT_DONE) {
         loop__op_finish(op, status);

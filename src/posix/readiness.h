@@ -25,7 +25,6 @@ enum interest {
 /* What the engine keeps in desc->backend. */
 struct posix_desc {
     uint8_t interest; /* what is registered with the kernel; for descriptors of the caller a belief */
-    bool armed;       /* the handle wants to know when it may read */
     uint32_t generation;
 };
 _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
