@@ -80,8 +80,20 @@ void loop__desc_found(struct desc *desc, unsigned events)
 
 void loop__poll_lost(struct poll *poll)
 {
+    poll->found = 0;
     if (poll->asked != 0)
         loop__desc_ready(&poll->desc, TODO_POLL);
+}
+
+/* It stands in the ready queue, but not for events. */
+static void dispatch_without_events(struct poll *poll)
+{
+    if (poll->asked != 0 && poll->desc.os.fd == LOOP_INVALID_FD) {
+        stop(poll);
+        poll->cb((loop_poll_t *)poll, LOOP_EBADF, 0);
+    } else {
+        poll->desc.handle.loop->futile++;
+    }
 }
 
 void loop__poll_dispatch(struct poll *poll)
@@ -90,14 +102,10 @@ void loop__poll_dispatch(struct poll *poll)
 
     poll->desc.todo = 0;
     poll->found = 0;
-    if (poll->asked != 0 && poll->desc.os.fd == LOOP_INVALID_FD) {
-        stop(poll);
-        poll->cb((loop_poll_t *)poll, LOOP_EBADF, 0);
-    } else if (events != 0) {
+    if (events != 0)
         poll->cb((loop_poll_t *)poll, 0, events);
-    } else {
-        poll->desc.handle.loop->futile++;
-    }
+    else
+        dispatch_without_events(poll);
 }
 
 void loop__poll_close(struct poll *poll)

@@ -184,7 +184,7 @@ static int register_anew(loop_t *loop)
  * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
  * instance is replaced as a whole; if that fails, the next poll tries again.
  */
-static void make_anew(loop_t *loop)
+__attribute__((noinline)) static void make_anew(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
     int old = backend->fd;
@@ -297,12 +297,14 @@ static unsigned level_of(uint32_t events)
 {
     unsigned found = 0;
 
-    if (events & (EPOLLERR | EPOLLHUP))
-        return INTEREST_READ | INTEREST_WRITE | INTEREST_DISCONNECT | INTEREST_PRIORITIZED;
     if (events & EPOLLIN)
         found |= INTEREST_READ;
     if (events & EPOLLOUT)
         found |= INTEREST_WRITE;
+    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return found;
+    if (events & (EPOLLERR | EPOLLHUP))
+        found |= INTEREST_READ | INTEREST_WRITE | INTEREST_DISCONNECT | INTEREST_PRIORITIZED;
     if (events & EPOLLRDHUP)
         found |= INTEREST_DISCONNECT;
     if (events & EPOLLPRI)
@@ -313,14 +315,15 @@ static unsigned level_of(uint32_t events)
 static void caller_event(struct epoll_backend *backend, const struct epoll_event *event)
 {
     struct desc *desc = event_caller(backend, event->data.u64);
-    bool level = (event->data.u64 & TAG_MASK) == TAG_LEVEL;
 
-    if (level && (desc == NULL || loop__posix(desc)->interest == 0))
-        backend->stale = true;
-    else if (level)
-        loop__desc_found(desc, level_of(event->events));
-    else if (desc != NULL)
+    if ((event->data.u64 & TAG_MASK) == TAG_LEVEL) {
+        if (desc != NULL)
+            loop__desc_found(desc, level_of(event->events));
+        else
+            backend->stale = true;
+    } else if (desc != NULL) {
         loop__readiness_edge(desc, edge_of(event->events));
+    }
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
