@@ -339,8 +339,8 @@ LOOP_EXTERN int loop_handle_unref(loop_handle_t *handle);
 /* 1 or 0; 0 for NULL. */
 LOOP_EXTERN int loop_handle_has_ref(const loop_handle_t *handle);
 
-/* 1 while the handle does something: a started timer, prepare, check, idle, signal or poll; an async until it is closed; a TCP handle
- * that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing handles. */
+/* 1 while the handle does something: a started timer, prepare, check, idle, signal or poll; an async until it is closed; a TCP
+ * handle that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing ones. */
 LOOP_EXTERN int loop_handle_is_active(const loop_handle_t *handle);
 
 /* 1 from loop_handle_close() on, else 0. */

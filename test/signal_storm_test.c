@@ -1,6 +1,7 @@
 /* Storms of signals: nothing is lost that must not be, nothing grows, nothing hangs. */
 #include "support.h"
 
+#include "platform.h"
 #include "posix/sys.h"
 
 #include <pthread.h>
@@ -178,6 +179,51 @@ static void starting_stopping_and_closing_go_on_under_fire(void **state)
     remove_host();
 }
 
+/* A thread that is kept from giving the lock back, as by a thread of higher priority. */
+static int (*real_poll)(struct pollfd *fds, nfds_t nfds, int timeout);
+static atomic_int locked;
+static atomic_int slept;
+
+static int noted_poll(struct pollfd *fds, nfds_t nfds, int timeout)
+{
+    atomic_store(&slept, 1);
+    return real_poll(fds, nfds, timeout);
+}
+
+static void *hold_the_lock(void *arg)
+{
+    (void)loop__signal_lock();
+    atomic_store(&locked, 1);
+    while (!atomic_load(&slept))
+        sched_yield();
+    loop__signal_unlock();
+    return arg;
+}
+
+static void a_handler_sleeps_while_another_thread_cannot_go_on(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    loop = support_loop();
+    told = 0;
+    atomic_store(&locked, 0);
+    atomic_store(&slept, 0);
+    assert_ok(loop_signal_init(loop, &watcher));
+    assert_ok(loop_signal_start(&watcher, note, SIGUSR1));
+    real_poll = loop__sys.poll;
+    loop__sys.poll = noted_poll;
+    assert_ok(pthread_create(&thread, NULL, hold_the_lock, NULL));
+    while (!atomic_load(&locked))
+        sched_yield();
+    assert_ok(raise(SIGUSR1));
+    assert_ok(pthread_join(thread, NULL));
+    loop__sys.poll = real_poll;
+    assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    assert_int_equal(told, 1);
+    support_finish(loop);
+}
+
 /* ------------------------------------------------------------------------------------------------------- many threads -- */
 
 #define THREADS 3
@@ -245,4 +291,5 @@ static void loops_of_many_threads_come_and_go_under_fire(void **state)
 
 LOOP_TEST_MAIN(TEST(a_storm_costs_one_wake_up_no_memory_and_one_callback),
                TEST(a_watcher_under_fire_hears_the_last_signal), TEST(starting_stopping_and_closing_go_on_under_fire),
+               TEST(a_handler_sleeps_while_another_thread_cannot_go_on),
                TEST(loops_of_many_threads_come_and_go_under_fire))

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #define HANDLERS 4
+#define YIELDS 100
 
 static struct sigaction replaced[SIGNAL_LIMIT][HANDLERS];
 /* Whether a handler may stand in a chain. */
@@ -32,8 +33,13 @@ static sigset_t mask;
 
 static void take_lock(void)
 {
-    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
-        loop__yield();
+    /* Giving way does not help who holds the lock if this thread has the higher real-time priority: sleeping does. */
+    for (int i = 0; atomic_flag_test_and_set_explicit(&lock, memory_order_acquire); i++) {
+        if (i < YIELDS)
+            loop__yield();
+        else
+            (void)loop__sys.poll(NULL, 0, 1);
+    }
 }
 
 static void give_lock(void)
