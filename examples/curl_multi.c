@@ -152,6 +152,7 @@ static int on_timeout(CURLM *multi, long ms, void *context)
 
 /* ----------------------------------------------------------------------------------------------------------- transfers -- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl has the type */
 static size_t on_data(char *data, size_t size, size_t n, void *context)
 {
     struct transfer *transfer = context;

@@ -726,10 +726,10 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
 LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
 
 /*
- * Calls cb(poll, status, events), with status 0, in the dispatch phase, when the descriptor is ready for some of the events asked for: the ones
- * found. It is level-triggered: as long as that holds and nobody does anything about it, every turn reports it again. An
- * error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells. As with poll(2), what
- * was found may be over when it is reported: somebody else may have read.
+ * Calls cb(poll, status, events), with status 0, in the dispatch phase, when the descriptor is ready for some of the events
+ * asked for: the ones found. It is level-triggered: as long as that holds and nobody does anything about it, every turn
+ * reports it again. An error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells.
+ * As with poll(2), what was found may be over when it is reported: somebody else may have read.
  * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
  * A status other than 0, with events 0, tells that watching has ended and the handle has stopped: LOOP_EBADF, the descriptor
  * was closed early and its number is watched through another handle by now.

@@ -56,8 +56,8 @@ struct loop_backend {
      * has lost interest; arming again is harmless. seen tells what the last read gave. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
 
-    /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold, an
-     * error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
+    /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold,
+     * an error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
      * backend's business. Replaces what was watched before. 0: watches nothing, and cannot fail. On error nothing has
      * changed. */
     int (*watch)(loop_t *loop, struct desc *desc, unsigned events);
