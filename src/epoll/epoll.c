@@ -44,10 +44,9 @@ static uint64_t event_data(struct desc *desc)
     return (uint64_t)loop__posix(desc)->generation << 33 | (uint64_t)(uint32_t)desc->os.fd << 2 | TAG_CALLER;
 }
 
-static struct desc *event_desc(struct epoll_backend *backend, uint64_t data)
+/* The descriptor of the caller that an event names, if it is still there. */
+static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
 {
-    if ((data & TAG_MASK) != TAG_CALLER)
-        return (struct desc *)(uintptr_t)data;
     return loop__fd_table_find(&backend->readiness.callers, (int)(data >> 2 & INT_MAX), (uint32_t)(data >> 33));
 }
 
@@ -190,10 +189,15 @@ static int wait_for(struct epoll_backend *backend, int64_t timeout)
                                 timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
 }
 
-static unsigned edge_of(uint32_t events)
+_Static_assert((unsigned)EPOLLIN == (unsigned)EDGE_READ && (unsigned)EPOLLOUT == (unsigned)EDGE_WRITE << 1,
+               "plain events are an edge, but for a shift");
+
+static inline unsigned edge_of(uint32_t events)
 {
     unsigned edge = 0;
 
+    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return (events & EPOLLIN) | (events >> 1 & EDGE_WRITE);
     if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         edge |= EDGE_ODD | EDGE_READ;
     if (events & EPOLLIN)
@@ -214,9 +218,13 @@ static int backend_poll(loop_t *loop, int64_t timeout)
         const struct epoll_event *event = &backend->events[i];
         struct desc *desc;
 
+        if (!(event->data.u64 & TAG_MASK)) {
+            loop__readiness_edge((struct desc *)(uintptr_t)event->data.u64, edge_of(event->events));
+            continue;
+        }
         if (event->data.u64 == TAG_WAKE)
             continue;
-        desc = event_desc(backend, event->data.u64);
+        desc = event_caller(backend, event->data.u64);
         if (desc != NULL)
             loop__readiness_edge(desc, edge_of(event->events));
     }
