@@ -22,6 +22,7 @@ set(loop_core_sources
 )
 
 set(loop_posix_sources
+    src/posix/attempt.c
     src/posix/clock.c
     src/posix/error.c
     src/posix/fd_table.c

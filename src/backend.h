@@ -41,7 +41,7 @@ struct loop_backend {
      * live: the descriptor goes on without us; a backend that cannot do that answers LOOP_ENOTSUP and changes nothing. */
     int (*detach)(loop_t *loop, struct desc *desc, bool live);
 
-    /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Negative: none does, and nothing was done.
+    /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Else loop__op_refuse(): none does, nothing was done.
      * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
      * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. Sets
      * op->started once the connection is under way. */
@@ -52,8 +52,9 @@ struct loop_backend {
     void (*cancel)(loop_t *loop, struct op *op);
 
     /* The handle reads (or accepts) by itself, into memory of its choice: call loop__desc_ready(desc, TODO_READ) once, as
-     * soon as that may give something; if that is later, DESC_ARMED is set until then. The core clears it when the handle
-     * has lost interest; arming again is harmless. seen tells what the last read gave. */
+     * soon as that may give something. seen tells what the last read gave. Arming again is harmless. A backend that sets
+     * DESC_ARMED here, and then reports without being asked, is not told of short reads that drain
+     * (loop__desc_short_read_drains()); the core clears the flag when the handle has lost interest. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
 
     /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold,
@@ -82,8 +83,17 @@ extern const struct loop_backend loop__backend;
 /* op is done: puts it into the ready queue. The backend has taken it out of wherever it kept it. */
 void loop__op_finish(struct op *op, int status);
 
+/* The same for one that was never kept, and neither connects nor gives a stream of results. */
+static inline void loop__op_finish_clean(struct op *op, int status);
+
+/* What submit returns for an op that it does not accept: the error. */
+int loop__op_refuse(struct op *op, int error);
+
 /* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */
 int loop__op_keep(struct op *op);
+
+/* The same for a read into one buffer. */
+static inline void loop__op_keep_one(struct op *op);
 
 /* n more bytes of op's buffers are done. */
 void loop__op_advance(struct op *op, size_t n);
@@ -93,7 +103,7 @@ void loop__op_advance(struct op *op, size_t n);
 void loop__desc_lost(struct desc *desc);
 
 /* Puts desc into the ready queue for the given things (enum desc_todo). */
-void loop__desc_ready(struct desc *desc, uint8_t todo);
+static inline void loop__desc_ready(struct desc *desc, uint8_t todo);
 
 /* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
 void loop__desc_found(struct desc *desc, unsigned events);

@@ -14,7 +14,6 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
     desc->ready.kind = READY_DESC;
     desc->os.fd = LOOP_INVALID_FD;
     desc->todo = 0;
-    desc->edge = 0;
     desc->flags = 0;
     desc->inflight = 0;
     list_init(&desc->reads);
@@ -70,21 +69,6 @@ void loop__desc_close(struct desc *desc)
         loop__handle_closed(&desc->handle);
 }
 
-/* One operation was delivered. */
-void loop__desc_released(struct desc *desc)
-{
-    desc->inflight--;
-    if (desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
-        loop__handle_closed(&desc->handle);
-}
-
-void loop__desc_ready(struct desc *desc, uint8_t todo)
-{
-    if (desc->todo == 0)
-        list_push(&desc->handle.loop->ready, &desc->ready.link);
-    desc->todo |= todo;
-}
-
 void loop__desc_lost(struct desc *desc)
 {
     if (desc->todo != 0) {
@@ -112,7 +96,7 @@ void loop__desc_dispatch(struct desc *desc)
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
         if (desc->flags & DESC_LISTENER)
             called = loop__tcp_acceptable((struct stream *)desc) || called;
-        else
+        else if (desc->handle.type == LOOP_TCP)
             called = loop__stream_readable((struct stream *)desc) || called;
     }
     if (!called)

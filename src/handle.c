@@ -168,6 +168,12 @@ void loop__handle_closed(struct handle *handle)
 
 void loop__handle_forget(struct handle *handle)
 {
+    for (struct walker *walker = handle->loop->walkers; walker != NULL; walker = walker->outer) {
+        if (walker->next == &handle->all)
+            walker->next = walker->next != walker->last ? walker->next->next : NULL;
+        if (walker->last == &handle->all)
+            walker->last = walker->last->prev;
+    }
     list_remove(&handle->all);
     handle->type = LOOP_UNKNOWN_HANDLE;
     handle->open = LOOP_UNKNOWN_HANDLE;
@@ -193,26 +199,18 @@ void loop__handles_run_closing(loop_t *loop)
     }
 }
 
-/*
- * Two links of the walk's own stand in the list, in place of handles that may go away: one behind the handle that is visited,
- * one at the end, so that a walk that opens handles comes to an end. Whoever meets them passes them over by their type.
- */
 void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg)
 {
-    struct handle cursor = {.type = LOOP_UNKNOWN_HANDLE};
-    struct handle end = {.type = LOOP_UNKNOWN_HANDLE};
-    struct link *link;
+    struct walker walker = {.next = loop->handles.next, .last = loop->handles.prev, .outer = loop->walkers};
 
-    list_push(&loop->handles, &end.all);
-    link = loop->handles.next;
-    while (link != &end.all) {
-        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+    if (list_empty(&loop->handles))
+        return;
+    loop->walkers = &walker;
+    while (walker.next != NULL) {
+        struct link *link = walker.next;
 
-        list_push(link->next, &cursor.all); /* before the next one */
-        if (handle->type != LOOP_UNKNOWN_HANDLE)
-            what(handle, arg);
-        link = cursor.all.next;
-        list_remove(&cursor.all);
+        walker.next = link != walker.last ? link->next : NULL;
+        what(CONTAINER_OF(link, struct handle, all), arg);
     }
-    list_remove(&end.all);
+    loop->walkers = walker.outer;
 }

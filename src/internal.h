@@ -22,11 +22,12 @@
 
 enum ready_kind {
     READY_OP,
+    READY_STREAM, /* a descriptor that is a stream, and mostly stands there to be read */
     READY_DESC,
     READY_POLL
 };
 
-/* Stands in loop->ready. */
+/* Stands in loop->ready. READY_OP is 0, as the caller's zeroed operations are. */
 struct ready {
     struct link link;
     uint8_t kind;
@@ -144,11 +145,12 @@ enum desc_flag {
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
     DESC_WRITABLE = 128,
-    DESC_READ_EXPIRED = 256, /* the deadline has passed: what reads fails until it is moved */
-    DESC_WRITE_EXPIRED = 512,
+    DESC_UNSURE = 256,       /* a short read does not mean that all was read: urgent data, or an end, may be there */
+    DESC_READ_EXPIRED = 512, /* the deadline has passed: what reads fails until it is moved */
+    DESC_WRITE_EXPIRED = 1024,
     DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
-    DESC_ARMED = 1024, /* the handle reads by itself and waits to be told that it may */
-    DESC_LEVEL = 2048  /* of a poll handle: no operations; what is watched is reported as long as it holds */
+    DESC_ARMED = 2048, /* the handle reads by itself: it is told when it may */
+    DESC_LEVEL = 4096  /* of a poll handle: no operations; what is watched is reported as long as it holds */
 };
 
 struct desc {
@@ -159,7 +161,6 @@ struct desc {
         uint64_t room;
     } os;
     uint8_t todo;      /* enum desc_todo */
-    uint8_t edge;      /* the backend's: what the last event held beside readable and writable */
     uint16_t flags;    /* enum desc_flag */
     uint32_t inflight; /* operations submitted and not yet delivered */
     struct link reads; /* parked operations, first submitted first */
@@ -169,6 +170,12 @@ struct desc {
     uint64_t backend[LOOP_PRIVATE_DESC_WORDS];
 };
 FITS(struct desc, loop_desc_t);
+
+/* There the backend will report by itself what comes next; else it is to be told of the short read, or asked again. */
+static inline bool loop__desc_short_read_drains(const struct desc *desc)
+{
+    return (desc->flags & (DESC_TCP | DESC_UNSURE)) == DESC_TCP;
+}
 
 struct poll {
     struct desc desc;
@@ -216,13 +223,13 @@ FITS(struct stream, loop_tcp_t);
 
 enum op_kind {
     OP_NONE,
-    OP_ACCEPT,
-    OP_CONNECT,
     OP_READ,
     OP_WRITE,
     OP_RECEIVE,
     OP_SEND,
+    OP_ACCEPT,
     OP_READY,
+    OP_CONNECT, /* this and the next: their handle is told before they are delivered */
     OP_SHUTDOWN
 };
 
@@ -308,6 +315,13 @@ enum wake_state {
 #define FOREVER (-1)     /* a time to wait */
 #define NEVER UINT64_MAX /* an instant */
 
+/* A walk over the handles, which may come and go meanwhile. */
+struct walker {
+    struct link *next; /* NULL: there is no more */
+    struct link *last; /* what came later is not visited */
+    struct walker *outer;
+};
+
 struct loop {
     const struct loop_backend *backend;
     void *backend_data; /* the backend's */
@@ -319,11 +333,11 @@ struct loop {
     bool running;
     bool stopping;
     bool closing;
-    unsigned walking;      /* loop_walk() calls under way */
-    unsigned futile;       /* descriptors dispatched since the wait that had nothing to call back */
-    unsigned flags;        /* LOOP_HANDOVER */
-    uintptr_t thread;      /* which ran the loop first */
-    size_t active_handles; /* active and referenced */
+    struct walker *walkers; /* walks over the handles that are under way, the innermost first */
+    unsigned futile;        /* descriptors dispatched since the wait that had nothing to call back */
+    unsigned flags;         /* LOOP_HANDOVER */
+    uintptr_t thread;       /* which ran the loop first */
+    size_t active_handles;  /* active and referenced */
     size_t active_ops;
     size_t closing_handles; /* closed, and their close callback not yet entered */
     struct timer_heap timers;
@@ -486,15 +500,12 @@ void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
-void loop__desc_released(struct desc *desc);
 
 /* op.c */
-int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb);
-int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
-int loop__op_submit(struct op *op);
+int loop__op_submit_expired(struct op *op);
+int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs);
 /* Accepts the operation as loop__op_submit() does, and completes it with the given status. */
 void loop__op_complete(struct op *op, int status);
-void loop__op_dispatch(struct op *op);
 size_t loop__op_left(const struct op *op);
 /* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
 void loop__op_end(struct op *op, bool expired);
@@ -503,6 +514,8 @@ void loop__op_end_queue(const struct link *queue, bool expired);
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
 /* The caller has looked at what loop__op_deliver() gave: streams of results go on. */
 void loop__op_delivered_go_on(loop_t *loop);
+/* The next result of a stream, or the final one. */
+void loop__op_go_on(struct op *op);
 
 /* deadline.c */
 void loop__deadline_expired(struct desc *desc, unsigned direction);
@@ -530,5 +543,108 @@ void loop__tcp_accept_resume(struct stream *server);
 void loop__tcp_connect_failed(struct stream *tcp);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
+
+/* ------------------------------------------------------------------------------------------- the path of an operation -- */
+
+/*
+ * What every packet costs is decided here: checked and filled in, handed to the backend, finished, dispatched. These are inline
+ * because they are called from other files than their own in each of these steps.
+ */
+
+static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
+{
+    if (desc->todo == 0)
+        list_push(&desc->handle.loop->ready, &desc->ready.link);
+    desc->todo |= todo;
+}
+
+/* 0, or why the operation cannot be submitted. The loop is not being closed, or there would be no open handle. */
+static inline int loop__op_check(const struct op *op)
+{
+    if (op == NULL)
+        return LOOP_EINVAL;
+    return op->state == OP_IDLE ? 0 : LOOP_EBUSY;
+}
+
+static inline int loop__op_check_bufs(const loop_buf_t *bufs, unsigned nbufs)
+{
+    if (nbufs != 1 || bufs == NULL || bufs->base == NULL || bufs->len > PTRDIFF_MAX)
+        return loop__op_check_many_bufs(bufs, nbufs);
+    return 0;
+}
+
+/* Everything that was asked is in order: from here on the operation is changed. */
+static inline void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
+                                 unsigned nbufs, loop_op_cb cb)
+{
+    op->bytes = 0;
+    op->result_flags = 0;
+    op->desc = desc;
+    op->cb = cb;
+    op->bufs = (loop_buf_t *)(uintptr_t)bufs;
+    op->first = 0;
+    op->nbufs = nbufs;
+    op->kind = (uint8_t)kind;
+    op->state = OP_SUBMITTING;
+    op->events = 0;
+    op->started = 0;
+    op->stream = 0;
+    op->kept = 0;
+    op->ending = 0;
+    op->expired = 0;
+}
+
+static inline int loop__op_submit(struct op *op)
+{
+    struct desc *desc = op->desc;
+    loop_t *loop = desc->handle.loop;
+
+    desc->inflight++;
+    loop->active_ops++;
+    if (desc->flags & DESC_EXPIRED)
+        return loop__op_submit_expired(op);
+    return loop->backend->submit(loop, op);
+}
+
+static inline void loop__op_keep_one(struct op *op)
+{
+    op->keep.bufs[0] = *op->bufs;
+    op->bufs = op->keep.bufs;
+    op->kept = 1;
+    op->state = OP_PARKED;
+}
+
+static inline void loop__op_finish_clean(struct op *op, int status)
+{
+    loop_t *loop = op->desc->handle.loop;
+
+    op->status = status;
+    op->state = OP_FINISHED;
+    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+}
+
+/* The operation leaves the library, whose last look at it this is. */
+static inline void loop__op_let_go(struct op *op)
+{
+    struct desc *desc = op->desc;
+
+    op->state = OP_IDLE;
+    desc->handle.loop->active_ops--;
+    if (op->kind >= OP_CONNECT && desc->handle.type == LOOP_TCP)
+        loop__stream_op_done((struct stream *)desc, (enum op_kind)op->kind, op->status);
+    if (--desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
+        loop__handle_closed(&desc->handle);
+}
+
+static inline void loop__op_dispatch(struct op *op)
+{
+    if (op->result_flags & LOOP_OP_MORE) {
+        op->cb((loop_op_t *)op);
+        loop__op_go_on(op);
+        return;
+    }
+    loop__op_let_go(op);
+    op->cb((loop_op_t *)op);
+}
 
 #endif

@@ -62,7 +62,7 @@ int loop_close(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    if (loop->running || loop->closing || loop->walking > 0 || !list_empty(&loop->handles) || loop->active_ops > 0)
+    if (loop->running || loop->closing || loop->walkers != NULL || !list_empty(&loop->handles) || loop->active_ops > 0)
         return LOOP_EBUSY;
     loop->closing = true;
     loop__tasks_close(loop);
@@ -193,12 +193,20 @@ static unsigned dispatch_round(loop_t *loop)
         struct ready *ready = CONTAINER_OF(list_pop(&batch), struct ready, link);
 
         count++;
-        if (ready->kind == READY_OP)
+        if (ready->kind == READY_OP) {
             loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
-        else if (ready->kind == READY_POLL)
-            loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
-        else
-            loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
+        } else {
+            struct desc *desc = CONTAINER_OF(ready, struct desc, ready);
+
+            if (ready->kind == READY_STREAM && desc->todo == TODO_READ) {
+                desc->todo = 0;
+                loop->futile += !loop__stream_readable((struct stream *)desc);
+            } else if (ready->kind == READY_POLL) {
+                loop__poll_dispatch((struct poll *)desc);
+            } else {
+                loop__desc_dispatch(desc);
+            }
+        }
     }
     return count;
 }
@@ -249,7 +257,7 @@ static int enter(loop_t *loop)
 {
     uintptr_t thread = loop__thread_id();
 
-    if (loop->running || loop->closing || loop->walking > 0)
+    if (loop->running || loop->closing || loop->walkers != NULL)
         return LOOP_EBUSY;
     if (loop->thread != thread && loop->thread != 0 && !(loop->flags & LOOP_HANDOVER))
         return LOOP_EINVAL;
@@ -354,8 +362,6 @@ int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *
 
     if (loop == NULL || cb == NULL)
         return LOOP_EINVAL;
-    loop->walking++;
     loop__handles_walk(loop, visit, &walk);
-    loop->walking--;
     return 0;
 }

@@ -163,6 +163,7 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.read_deadline);
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.write_deadline);
         tcp->desc.read_deadline.kind = TIMER_ACCEPT_PAUSE;
+        tcp->desc.ready.kind = READY_DESC;
         tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST);
     }
     tcp->flags |= STREAM_LISTENING;
@@ -285,7 +286,7 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
         return LOOP_EISCONN;
     if (!loop__address_is_ip(addr))
         return LOOP_EAFNOSUPPORT;
-    error = loop__op_prepare(&tcp->desc, op, OP_CONNECT, cb);
+    error = loop__op_check(op);
     if (error != 0)
         return error;
     fresh = !has_socket(tcp);
@@ -294,6 +295,7 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
         if (error != 0)
             return error;
     }
+    loop__op_fill(op, &tcp->desc, OP_CONNECT, NULL, 0, cb);
     op->to = addr;
     error = loop__op_submit(op);
     if (error == 0) {

@@ -280,10 +280,15 @@ static int wait_for(struct epoll_backend *backend, int64_t timeout)
                                 timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
 }
 
-static unsigned edge_of(uint32_t events)
+_Static_assert((unsigned)EPOLLIN == (unsigned)EDGE_READ && (unsigned)EPOLLOUT == (unsigned)EDGE_WRITE << 1,
+               "plain events are an edge, but for a shift");
+
+static inline unsigned edge_of(uint32_t events)
 {
     unsigned edge = 0;
 
+    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return (events & EPOLLIN) | (events >> 1 & EDGE_WRITE);
     if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         edge |= EDGE_ODD | EDGE_READ;
     if (events & EPOLLIN)
@@ -339,10 +344,10 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     for (int i = 0; i < n; i++) {
         const struct epoll_event *event = &backend->events[i];
 
-        if (event->data.u64 & TAG_CALLER)
-            caller_event(backend, event);
-        else if (event->data.u64 != TAG_WAKE)
+        if (!(event->data.u64 & TAG_MASK))
             loop__readiness_edge((struct desc *)(uintptr_t)event->data.u64, edge_of(event->events));
+        else if (event->data.u64 & TAG_CALLER)
+            caller_event(backend, event);
     }
     return n;
 }

@@ -42,6 +42,9 @@ enum edge {
     EDGE_WRITE = 2, /* may be writable */
     EDGE_ODD = 4    /* urgent data, hang-up or error: a short read does not mean that all was read */
 };
+_Static_assert(EDGE_READ *DESC_READABLE == DESC_READABLE && EDGE_WRITE * DESC_READABLE == DESC_WRITABLE &&
+                   EDGE_ODD * DESC_READABLE == DESC_UNSURE,
+               "an edge is shifted into the flags of its descriptor");
 
 static inline struct posix_desc *loop__posix(struct desc *desc)
 {
@@ -62,7 +65,19 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
 int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
 
+/* The operations that wait for what the edge tells. */
+void loop__readiness_run(struct desc *desc, unsigned edge);
+
 /* The backend saw an event. */
-void loop__readiness_edge(struct desc *desc, unsigned edge);
+static inline void loop__readiness_edge(struct desc *desc, unsigned edge)
+{
+    unsigned flags = (desc->flags & ~(unsigned)DESC_UNSURE) | edge * DESC_READABLE;
+
+    desc->flags = (uint16_t)flags;
+    if ((edge & EDGE_READ) && (flags & DESC_ARMED))
+        loop__desc_ready(desc, TODO_READ);
+    if (!list_empty(&desc->reads) || !list_empty(&desc->writes))
+        loop__readiness_run(desc, edge);
+}
 
 #endif
