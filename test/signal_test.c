@@ -464,6 +464,12 @@ static void a_restart_for_the_same_signal_replaces_the_callback_and_loses_nothin
     turn();
     assert_int_equal(calls, 2);
     assert_false(loop_handle_is_active(&watchers[0].handle)); /* that it is a one-shot, too */
+    assert_ok(loop_signal_start_oneshot(&watchers[0], note, SIGUSR1));
+    assert_ok(loop_signal_start(&watchers[0], note, SIGUSR1));
+    assert_ok(raise(SIGUSR1));
+    turn();
+    assert_int_equal(calls, 3);
+    assert_true(loop_handle_is_active(&watchers[0].handle));
     finish();
 }
 
