@@ -26,6 +26,11 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
     return 0;
 }
 
+struct desc *loop__desc_of(struct handle *handle)
+{
+    return handle->type == LOOP_DESC || handle->type == LOOP_TCP ? (struct desc *)handle : NULL;
+}
+
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 {
     loop_t *loop = desc->handle.loop;
@@ -79,6 +84,7 @@ void loop__desc_ready(struct desc *desc, uint8_t todo)
     if (desc->todo == 0)
         list_push(&desc->handle.loop->ready, &desc->ready.link);
     desc->todo |= todo;
+    loop__made_ready(desc->handle.loop);
 }
 
 void loop__desc_dispatch(struct desc *desc)

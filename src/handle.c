@@ -178,6 +178,7 @@ void loop__handle_closed(struct handle *handle)
     else
         loop->closing_first = handle;
     loop->closing_last = handle;
+    loop__made_ready(loop);
 }
 
 void loop__handle_forget(struct handle *handle)
@@ -201,6 +202,7 @@ void loop__handles_run_closing(loop_t *loop)
         loop__handle_forget(handle);
         if (cb != NULL)
             cb((loop_handle_t *)handle);
+        loop__lap(loop);
         handle = next;
     }
 }

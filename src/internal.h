@@ -101,7 +101,8 @@ FITS(struct task, loop_task_t);
 
 enum async_state {
     ASYNC_QUEUED = 1, /* the node stands in loop->posted, or is being pushed */
-    ASYNC_CLOSED = 2
+    ASYNC_CLOSED = 2,
+    ASYNC_FOUND = 4 /* used while loop_fork() repairs the queue */
 };
 
 struct async {
@@ -256,6 +257,21 @@ enum wake_state {
 
 #define SCRATCH_SIZE 65536u
 #define FOREVER (-1)
+#define NO_LIMIT UINT64_MAX
+
+/* What loop_metrics() reports and the rest of the loop does not know anyway. Counted on the loop's thread. */
+struct metrics {
+    uint64_t turns;
+    uint64_t waits;
+    uint64_t events;
+    uint64_t submitted;
+    uint64_t timers;
+    uint64_t tasks;
+    bool timed;       /* LOOP_METRICS_TIME: the clock is read for the rest */
+    uint64_t mark;    /* the last reading: since then one callback runs */
+    uint64_t idle;    /* ns in waits */
+    uint64_t longest; /* ns of the longest callback */
+};
 
 struct loop {
     const struct loop_backend *backend;
@@ -266,6 +282,8 @@ struct loop {
     bool running;
     bool stopping;
     bool closing;
+    bool watched;          /* a host loop polls the backend's descriptor */
+    uint64_t limit;        /* no wait goes on after this time; NO_LIMIT */
     size_t active_handles; /* active and referenced */
     size_t active_ops;
     struct timer_heap timers;
@@ -277,9 +295,11 @@ struct loop {
     void *scratch;           /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
     void *data;
     loop_allocator_t allocator;
+    struct metrics metrics;
     _Atomic(struct post_node *) posted;
-    atomic_uint wake;    /* enum wake_state */
-    atomic_uint posters; /* threads inside loop_post or loop_async_send */
+    atomic_uint wake;      /* enum wake_state */
+    atomic_uint posters;   /* threads inside loop_post or loop_async_send */
+    atomic_ullong wakeups; /* calls of backend->wake */
 };
 
 /* loop.c */
@@ -313,18 +333,25 @@ void loop__phase_close(struct phase_handle *handle);
 void loop__tasks_init(loop_t *loop);
 /* Pushes a node and wakes the loop if it sleeps; LOOP_ECLOSED. Any thread. */
 int loop__post(loop_t *loop, struct post_node *node);
+/* Wakes the loop if it sleeps and nobody did so before. Any thread. */
+void loop__wake(loop_t *loop);
 /* Whether anything is posted or waits to run. */
 bool loop__tasks_waiting(loop_t *loop);
+size_t loop__tasks_count(loop_t *loop);
 /* Moves what is posted to loop->tasks. */
 void loop__tasks_take(loop_t *loop);
 /* Runs loop->tasks with the given status. */
 void loop__tasks_run(loop_t *loop, int status);
 /* Refuses all posting from now on, runs what is queued with LOOP_ECANCELED, waits for posters on their way out. */
 void loop__tasks_close(loop_t *loop);
+/* In a child process: forgets the threads that were posting. */
+void loop__tasks_fork(loop_t *loop);
 
 /* async.c */
 void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
+/* In a child process: finishes what threads were sending. */
+void loop__asyncs_fork(loop_t *loop);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);
@@ -332,6 +359,8 @@ int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
 void loop__desc_released(struct desc *desc);
+/* The descriptor that a handle is, NULL for a handle that is none. */
+struct desc *loop__desc_of(struct handle *handle);
 
 /* op.c */
 int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb);
@@ -358,5 +387,31 @@ void loop__tcp_acceptable(struct stream *server);
 void loop__tcp_accept_resume(struct stream *server);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
+
+/* dump.c */
+const char *loop__op_kind_name(enum op_kind kind);
+
+/* host.c */
+/* Tells a host loop, if one watches, that a turn has something to do. */
+void loop__host_notify(loop_t *loop);
+
+/* Called where something became ready. Inside of a turn nobody has to be told: its end looks. */
+static inline void loop__made_ready(loop_t *loop)
+{
+    if (!loop->running)
+        loop__host_notify(loop);
+}
+
+/* metrics.c; metrics.h has what the wait needs */
+/* Reads the clock: now begins what loop__lap() measures. */
+void loop__metrics_mark(loop_t *loop);
+void loop__metrics_lap(loop_t *loop);
+
+/* Called after every callback. */
+static inline void loop__lap(loop_t *loop)
+{
+    if (loop->metrics.timed)
+        loop__metrics_lap(loop);
+}
 
 #endif

@@ -1,5 +1,6 @@
 /* The loop: its life, the phases of a turn, the wait. */
 #include "internal.h"
+#include "metrics.h"
 #include "platform.h"
 
 #include <stdlib.h>
@@ -28,7 +29,7 @@ int loop_init(loop_t **result, const loop_options_t *options)
     if (result == NULL)
         return LOOP_EINVAL;
     *result = NULL;
-    if (options != NULL && (options->size != sizeof(*options) || options->flags != 0))
+    if (options != NULL && (options->size != sizeof(*options) || (options->flags & ~LOOP_METRICS_TIME)))
         return LOOP_EINVAL;
     if (options != NULL && options->allocator != NULL) {
         allocator = options->allocator;
@@ -39,8 +40,9 @@ int loop_init(loop_t **result, const loop_options_t *options)
     if (loop == NULL)
         return LOOP_ENOMEM;
 
-    *loop = (struct loop){.backend = &loop__backend, .allocator = *allocator};
+    *loop = (struct loop){.backend = &loop__backend, .allocator = *allocator, .limit = NO_LIMIT};
     loop->data = options != NULL ? options->data : NULL;
+    loop->metrics.timed = options != NULL && (options->flags & LOOP_METRICS_TIME);
     list_init(&loop->ready);
     list_init(&loop->handles);
     for (int i = 0; i < PHASE_COUNT; i++)
@@ -125,18 +127,21 @@ static bool must_not_wait(loop_t *loop)
            loop->closing_first != NULL || loop->tasks != NULL || !alive(loop);
 }
 
-/* ns until the next timer, FOREVER without one. */
+/* ns until the next timer or the limit, FOREVER without either. */
 static int64_t time_to_timer(loop_t *loop)
 {
     struct timer_node *next = loop__timer_next(loop);
+    uint64_t due = loop->limit;
     uint64_t now;
 
-    if (next == NULL)
+    if (next == NULL && due == NO_LIMIT)
         return FOREVER;
+    if (next != NULL && next->due < due)
+        due = next->due;
     now = loop__now(loop);
-    if (next->due <= now)
+    if (due <= now)
         return 0;
-    return next->due - now > INT64_MAX ? INT64_MAX : (int64_t)(next->due - now);
+    return due - now > INT64_MAX ? INT64_MAX : (int64_t)(due - now);
 }
 
 /*
@@ -157,7 +162,7 @@ static int wait_for_events(loop_t *loop, int64_t timeout)
             if (loop__tasks_waiting(loop))
                 timeout = 0;
         }
-        found = loop->backend->poll(loop, timeout);
+        found = loop__metrics_poll(loop, timeout);
         atomic_store(&loop->wake, WAKE_AWAKE);
         loop->now_valid = false;
         loop__tasks_take(loop);
@@ -188,6 +193,7 @@ static void dispatch_round(loop_t *loop)
             loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
         else
             loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
+        loop__lap(loop);
     }
 }
 
@@ -197,6 +203,7 @@ static int turn(loop_t *loop, loop_run_mode mode)
     int64_t timeout = 0;
     int error;
 
+    loop->metrics.turns++;
     if (!list_empty(&loop->ready))
         dispatch_round(loop);
     if (!list_empty(&loop->phases[PHASE_IDLE]))
@@ -232,7 +239,10 @@ int loop_run(loop_t *loop, loop_run_mode mode)
         return LOOP_EBUSY;
     loop->running = true;
     loop->now_valid = false;
-    more = alive(loop);
+    if (loop->metrics.timed)
+        loop__metrics_mark(loop);
+    /* To a host loop events of handles that keep nothing alive count too: not taken, they would keep it awake for ever. */
+    more = alive(loop) || (loop->watched && mode == LOOP_RUN_NOWAIT);
     if (mode == LOOP_RUN_DEFAULT && more && !loop->stopping && loop->timers.count > 0)
         loop__timers_run(loop);
     while (more && !loop->stopping) {
@@ -246,6 +256,8 @@ int loop_run(loop_t *loop, loop_run_mode mode)
     loop->now_valid = false; /* nobody knows how long it is until the next turn */
     if (atomic_load(&loop->wake) == WAKE_AWAKE)
         atomic_store(&loop->wake, WAKE_ASLEEP);
+    if (loop->watched)
+        loop__host_notify(loop);
     return error != 0 ? error : more;
 }
 
@@ -259,17 +271,21 @@ int loop_stop(loop_t *loop)
 
 int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
 {
-    struct link batch;
+    struct handle marker = {.loop = loop, .type = LOOP_UNKNOWN_HANDLE};
 
     if (loop == NULL || cb == NULL)
         return LOOP_EINVAL;
-    /* One handle at a time moves back before its callback, so that the callback may close any and open new ones. */
-    list_take(&loop->handles, &batch);
-    while (!list_empty(&batch)) {
-        struct link *link = list_pop(&batch);
+    /* The list is turned once round, up to the marker: so it is whole for whatever the callback does, and the callback may
+     * close any handle and open new ones. */
+    list_push(&loop->handles, &marker.all);
+    while (loop->handles.next != &marker.all) {
+        struct link *link = list_pop(&loop->handles);
+        struct handle *handle = CONTAINER_OF(link, struct handle, all);
 
         list_push(&loop->handles, link);
-        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
+        if (handle->type != LOOP_UNKNOWN_HANDLE) /* the marker of a walk around this one */
+            cb((loop_handle_t *)handle, arg);
     }
+    list_remove(&marker.all);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Operations: submission, the way of a result back to its callback, and the public calls on loop_desc_t. */
 #include "internal.h"
 #include "platform.h"
+#include "probe.h"
 
 #include <string.h>
 
@@ -57,11 +58,14 @@ int loop__op_submit(struct op *op)
     op->state = OP_SUBMITTING;
     desc->inflight++;
     loop->active_ops++;
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, desc, op, op->kind);
     error = loop->backend->submit(loop, op);
     if (error != 0) {
         op->state = OP_IDLE;
         desc->inflight--;
         loop->active_ops--;
+        loop->metrics.submitted--;
     }
     return error;
 }
@@ -181,6 +185,8 @@ void loop__op_finish(struct op *op, int status)
     op->status = status;
     op->state = OP_FINISHED;
     list_push(&loop->ready, &op->ready.link);
+    LOOP_PROBE4(complete, loop, op, status, op->bytes);
+    loop__made_ready(loop);
     /* What was written in advance can go nowhere. Closing cancels it by itself. */
     if (op->kind == OP_CONNECT && status != 0 && !(op->desc->handle.flags & HANDLE_CLOSING))
         loop__op_cancel_queue(loop, &op->desc->writes);
