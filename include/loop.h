@@ -762,6 +762,7 @@ LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
  * the descriptor is lost to its handle: operations in flight on it complete with that error (LOOP_EBADF, LOOP_ENOTPOLLABLE),
  * reading and accepting report it, and closing the handle leaves the number alone. Close the handles of descriptors whose
  * numbers the child wants to use otherwise after this call and before it does so.
+ * If a connect in flight fails, the system tells one of the two why; the other gets LOOP_ENOTCONN.
  * A call of loop_post() that another thread was in the middle of may or may not have posted; that thread is not in the child.
  *
  * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
@@ -793,7 +794,7 @@ LOOP_EXTERN int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb 
 /* --------------------------------------------------------------------------------------------------- being watched -- */
 
 /* Figures of a loop, since it was made. docs/observing.md explains how to read them. */
-typedef struct loop_metrics {
+typedef struct { /* no tag: C++ would see the function hide it */
     size_t size;            /* sizeof(loop_metrics_t), set by the caller */
     uint64_t turns;         /* see loop_run() */
     uint64_t waits;         /* calls of the system's wait, also those that did not have to wait */

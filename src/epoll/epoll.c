@@ -64,6 +64,12 @@ static bool is_watched(loop_t *loop, const struct desc *desc)
     return false;
 }
 
+/* A number that a child closed before loop_fork() may have become one of ours. */
+static bool is_own(const struct epoll_backend *backend, int fd)
+{
+    return fd == backend->fd || fd == backend->wake_fd;
+}
+
 /*
  * The one place that changes a registration. For a descriptor of the caller what we recorded is a belief (fact a): where
  * the kernel knows better, the change is made in the other way.
@@ -86,7 +92,9 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
     if (loop__sys.epoll_ctl(epfd, op, desc->os.fd, &event) != 0)
         error = loop__errno();
-    if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && desc->os.fd != backend_of(loop)->wake_fd && !is_watched(loop, desc))
+    if (error != 0 && is_own(backend_of(loop), desc->os.fd))
+        return LOOP_EBADF;
+    if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc))
         error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_MOD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
     else if (op == EPOLL_CTL_MOD && error == LOOP_ENOENT && (desc->flags & DESC_CALLER))
         error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_ADD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
