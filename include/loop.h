@@ -794,7 +794,7 @@ LOOP_EXTERN int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb 
 /* --------------------------------------------------------------------------------------------------- being watched -- */
 
 /* Figures of a loop, since it was made. docs/observing.md explains how to read them. */
-typedef struct { /* no tag: C++ would see the function hide it */
+typedef struct {            /* no tag: C++ would see the function hide it */
     size_t size;            /* sizeof(loop_metrics_t), set by the caller */
     uint64_t turns;         /* see loop_run() */
     uint64_t waits;         /* calls of the system's wait, also those that did not have to wait */

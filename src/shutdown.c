@@ -22,7 +22,8 @@ struct report {
 
 static void name_op(const struct report *report, const struct op *op, const char *why)
 {
-    report->cb((loop_handle_t *)op->desc, (loop_op_t *)(uintptr_t)op, loop__op_kind_name((enum op_kind)op->kind), why, report->arg);
+    report->cb((loop_handle_t *)op->desc, (loop_op_t *)(uintptr_t)op, loop__op_kind_name((enum op_kind)op->kind), why,
+               report->arg);
 }
 
 static void name_parked(const struct report *report, const struct link *queue)
@@ -46,7 +47,8 @@ static void name_handle(loop_handle_t *public_handle, void *arg)
     struct handle *handle = (struct handle *)public_handle;
     struct desc *desc = loop__desc_of(handle);
 
-    report->cb(public_handle, NULL, loop_handle_type_name((loop_handle_type)handle->type), why_open(handle, desc), report->arg);
+    report->cb(public_handle, NULL, loop_handle_type_name((loop_handle_type)handle->type), why_open(handle, desc),
+               report->arg);
     if (desc != NULL) {
         name_parked(report, &desc->reads);
         name_parked(report, &desc->writes);

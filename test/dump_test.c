@@ -108,7 +108,8 @@ static void an_empty_loop_is_one_line(void **state)
 {
     (void)state;
     begin_known();
-    assert_string_equal(dump(), "loop epoll A fd=n running=0 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n");
+    assert_string_equal(dump(),
+                        "loop epoll A fd=n running=0 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n");
     assert_int_equal(lines, 1);
     support_finish(loop);
 }
@@ -199,14 +200,15 @@ static void streams_show_their_state_and_their_queue(void **state)
     know(&one);
     know(&bare);
     know(&op);
-    (void)snprintf(expected, sizeof(expected),
-                   "loop epoll A fd=n running=0 alive=1 active=2 ops=1 ready=0 closing=0 posted=0 timers=0\n"
-                   "handle tcp B active=1 ref=1 closing=0 fd=n ops=0 queued=0 low=0 high=0 stream=listening\n"
-                   "handle tcp C active=1 ref=1 closing=0 fd=n ops=1 queued=%zu low=10 high=20 stream=connected,reading\n"
-                   "op write E handle=C state=parked bytes=%zu left=%zu\n"
-                   "handle tcp D active=0 ref=1 closing=0 fd=-n ops=0 queued=0 low=0 high=0\n",
-                   loop_tcp_write_queue_size(&one), sizeof(big) - loop_tcp_write_queue_size(&one),
-                   loop_tcp_write_queue_size(&one));
+    (void)snprintf(
+        expected, sizeof(expected),
+        "loop epoll A fd=n running=0 alive=1 active=2 ops=1 ready=0 closing=0 posted=0 timers=0\n"
+        "handle tcp B active=1 ref=1 closing=0 fd=n ops=0 queued=0 low=0 high=0 stream=listening\n"
+        "handle tcp C active=1 ref=1 closing=0 fd=n ops=1 queued=%zu low=10 high=20 stream=connected,reading\n"
+        "op write E handle=C state=parked bytes=%zu left=%zu\n"
+        "handle tcp D active=0 ref=1 closing=0 fd=-n ops=0 queued=0 low=0 high=0\n",
+        loop_tcp_write_queue_size(&one), sizeof(big) - loop_tcp_write_queue_size(&one),
+        loop_tcp_write_queue_size(&one));
     assert_string_equal(dump(), expected);
     support_finish(loop);
     assert_ok(close(peer));
@@ -233,8 +235,9 @@ static void a_callback_may_dump(void **state)
     know(&timer);
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     assert_int_equal(inside, 1);
-    assert_string_equal(dumped, "loop epoll A fd=n running=1 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n"
-                                "handle timer B active=0 ref=1 closing=0 repeat=0\n");
+    assert_string_equal(dumped,
+                        "loop epoll A fd=n running=1 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n"
+                        "handle timer B active=0 ref=1 closing=0 repeat=0\n");
     support_finish(loop);
 }
 

@@ -128,7 +128,8 @@ static void on_posted(loop_task_t *task, int status)
 static void pass_on(struct member *member)
 {
     member->write.data = member;
-    note_failure(member, member->copy.loop_op_write(&member->out, &member->write, &(loop_buf_t){"x", 1}, 1, on_written) != 0);
+    note_failure(member,
+                 member->copy.loop_op_write(&member->out, &member->write, &(loop_buf_t){"x", 1}, 1, on_written) != 0);
 }
 
 static void await_byte(struct member *member);
@@ -159,8 +160,8 @@ static void on_byte(loop_op_t *op)
 static void await_byte(struct member *member)
 {
     member->read.data = member;
-    note_failure(member,
-                 member->copy.loop_op_read(&member->in, &member->read, &(loop_buf_t){&member->byte, 1}, 1, on_byte) != 0);
+    note_failure(member, member->copy.loop_op_read(&member->in, &member->read, &(loop_buf_t){&member->byte, 1}, 1,
+                                                   on_byte) != 0);
 }
 
 static void on_tick(loop_timer_t *timer)

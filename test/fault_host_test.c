@@ -409,4 +409,6 @@ LOOP_TEST_MAIN(TEST(every_call_of_a_fork_fails_in_turn), TEST(a_descriptor_that_
                TEST(a_child_whose_fork_failed_cannot_hit_the_parent), TEST(a_close_that_fails_is_a_close),
                TEST(a_fork_makes_the_calls_it_needs), TEST(a_loop_that_no_host_watches_wakes_nobody),
                TEST(a_host_is_woken_once_per_sleep), TEST(a_wake_up_that_was_interrupted_is_repeated),
-               TEST(a_shutdown_that_needs_no_wait_does_without), TEST(a_shutdown_whose_wait_fails_names_what_is_left_and_can_be_repeated), TEST(none_of_these_needs_memory))
+               TEST(a_shutdown_that_needs_no_wait_does_without),
+               TEST(a_shutdown_whose_wait_fails_names_what_is_left_and_can_be_repeated),
+               TEST(none_of_these_needs_memory))

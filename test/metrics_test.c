@@ -345,4 +345,5 @@ LOOP_TEST_MAIN(TEST(a_fresh_loop_has_counted_nothing), TEST(turns_waits_and_even
                TEST(operations_are_counted_when_accepted_and_when_delivered),
                TEST(tasks_asyncs_and_the_one_wake_up_they_cost_are_counted), TEST(timers_are_counted_when_they_fire),
                TEST(time_in_waits_counts_as_idle), TEST(the_longest_callback_of_every_kind_is_found_and_told_once),
-               TEST(time_between_turns_is_nobodys), TEST(without_the_flag_no_clock_is_read_for_figures), TEST(wrong_sizes_are_refused))
+               TEST(time_between_turns_is_nobodys), TEST(without_the_flag_no_clock_is_read_for_figures),
+               TEST(wrong_sizes_are_refused))
