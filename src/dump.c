@@ -24,6 +24,7 @@ static void put(struct line *line, const char *format, ...)
     int n;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the checker errs when it is given several files */
     n = vsnprintf(line->text + line->used, room, format, arguments);
     va_end(arguments);
     if (n > 0)
@@ -160,7 +161,7 @@ static void dump_handle(loop_handle_t *public_handle, void *arg)
     if (desc != NULL)
         put_desc(line, desc);
     if (handle->type == LOOP_TCP)
-        put_stream(line, (struct stream *)desc);
+        put_stream(line, (struct stream *)handle);
     end(line);
     if (desc != NULL) {
         dump_queue(line, &desc->reads);

@@ -57,8 +57,11 @@ int loop_fork(loop_t *loop)
         return LOOP_EINVAL;
     if (loop->closing)
         return LOOP_ECLOSED;
-    loop__tasks_fork(loop);
     error = loop->backend->fork(loop);
+    if (error == LOOP_ENOTSUP)
+        return error;
+    /* Not before: it may wake the loop, and that must not reach the parent. */
+    loop__tasks_fork(loop);
     if (error == 0)
         loop__made_ready(loop);
     return error;

@@ -299,7 +299,7 @@ struct loop {
     _Atomic(struct post_node *) posted;
     atomic_uint wake;      /* enum wake_state */
     atomic_uint posters;   /* threads inside loop_post or loop_async_send */
-    atomic_ullong wakeups; /* calls of backend->wake */
+    atomic_size_t wakeups; /* calls of backend->wake */
 };
 
 /* loop.c */

@@ -181,7 +181,7 @@ static int wait_for_events(loop_t *loop, int64_t timeout)
 /* ------------------------------------------------------------------------------------------------------------- turns -- */
 
 /* One pass over what is ready now. What becomes ready meanwhile queues behind. */
-static void dispatch_round(loop_t *loop)
+static inline void dispatch_round(loop_t *loop)
 {
     struct link batch;
 
@@ -271,13 +271,14 @@ int loop_stop(loop_t *loop)
 
 int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
 {
-    struct handle marker = {.loop = loop, .type = LOOP_UNKNOWN_HANDLE};
+    struct handle marker;
 
     if (loop == NULL || cb == NULL)
         return LOOP_EINVAL;
     /* The list is turned once round, up to the marker: so it is whole for whatever the callback does, and the callback may
      * close any handle and open new ones. */
-    list_push(&loop->handles, &marker.all);
+    if (loop__handle_init(loop, &marker, LOOP_UNKNOWN_HANDLE) != 0)
+        return 0; /* the loop is being closed: it has no handles */
     while (loop->handles.next != &marker.all) {
         struct link *link = list_pop(&loop->handles);
         struct handle *handle = CONTAINER_OF(link, struct handle, all);
@@ -286,6 +287,6 @@ int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *
         if (handle->type != LOOP_UNKNOWN_HANDLE) /* the marker of a walk around this one */
             cb((loop_handle_t *)handle, arg);
     }
-    list_remove(&marker.all);
+    loop__handle_forget(&marker);
     return 0;
 }

@@ -10,6 +10,11 @@
 
 #include <sys/sdt.h>
 
+/* The header's macros leave out variadic arguments, which C11 does not know and clang reports where they are used. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
+
 #define LOOP_PROBE2(name, a, b) DTRACE_PROBE2(loop, name, a, b)
 #define LOOP_PROBE3(name, a, b, c) DTRACE_PROBE3(loop, name, a, b, c)
 #define LOOP_PROBE4(name, a, b, c, d) DTRACE_PROBE4(loop, name, a, b, c, d)

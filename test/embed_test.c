@@ -12,7 +12,7 @@
 /* What the tests call, of one copy. */
 struct copy {
     void *library;
-    char path[64];
+    char path[4096];
 #define FUNCTIONS(X)                                                                                                   \
     X(loop_init)                                                                                                       \
     X(loop_close)                                                                                                      \
@@ -58,7 +58,7 @@ static void open_copy(struct copy *copy)
     int to;
 
     assert_true(from >= 0);
-    (void)snprintf(copy->path, sizeof(copy->path), "/tmp/loop-embed-XXXXXX");
+    (void)snprintf(copy->path, sizeof(copy->path), "%s-XXXXXX", LOOP_SHARED_LIBRARY);
     to = mkstemp(copy->path);
     assert_true(to >= 0);
     while ((n = read(from, block, sizeof(block))) > 0)

@@ -428,6 +428,30 @@ static void a_sender_cut_off_in_the_middle_is_heard_in_the_child(void **state)
     end_loop(loop);
 }
 
+static void what_is_repaired_in_the_child_wakes_its_host_and_not_the_parents(void **state)
+{
+    struct pollfd item = {.events = POLLIN};
+
+    (void)state;
+    begin();
+    ran = 0;
+    assert_ok(loop_async_init(loop, &async, on_async));
+    item.fd = loop_backend_fd(loop);
+    atomic_fetch_or(&((struct async *)&async)->state, ASYNC_QUEUED);
+    fork_both();
+    if (in_child) {
+        item.fd = loop_backend_fd(loop);
+        expect(poll(&item, 1, 0) == 1);
+        run_until_count(loop, &ran, 1);
+        end_loop(loop);
+        child_passed();
+    }
+    await_child(child);
+    assert_int_equal(poll(&item, 1, 0), 0);
+    atomic_fetch_and(&((struct async *)&async)->state, ~(unsigned)ASYNC_QUEUED);
+    end_loop(loop);
+}
+
 static void an_async_whose_closing_waits_for_a_sender_closes_in_the_child(void **state)
 {
     (void)state;
@@ -585,6 +609,7 @@ LOOP_TEST_MAIN(TEST(operations_on_a_number_that_is_gone_in_the_child_end_there),
                TEST(a_number_may_be_used_otherwise_in_the_child_once_its_handle_is_closed),
                TEST(a_thread_that_was_waking_the_loop_does_not_hold_up_the_child),
                TEST(a_sender_cut_off_in_the_middle_is_heard_in_the_child),
+               TEST(what_is_repaired_in_the_child_wakes_its_host_and_not_the_parents),
                TEST(an_async_whose_closing_waits_for_a_sender_closes_in_the_child),
                TEST(a_fork_without_a_fork_changes_nothing), TEST(a_fork_inside_of_a_walk_finds_every_descriptor),
                TEST(the_childs_host_is_signalled_by_its_own_descriptor), TEST(fork_is_refused_where_it_makes_no_sense),

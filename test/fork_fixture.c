@@ -22,6 +22,10 @@ pid_t fork_process(void)
 void child_passed(void)
 {
     (void)fflush(NULL);
+    /* Under valgrind the memory of the harness, which a child cannot free, would count as lost; what is executed is not
+     * looked at. */
+    if (harness_slow())
+        (void)execlp("true", "true", (char *)NULL);
     _exit(0);
 }
 
