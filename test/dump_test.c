@@ -1,4 +1,6 @@
 /* loop_dump: the format is a promise, so it is compared as text. Addresses are replaced by letters, times by n. */
+#include "internal.h"
+
 #include "op_fixture.h"
 
 #include <ctype.h>
@@ -277,6 +279,16 @@ static void a_dump_inside_of_a_walk_has_every_handle_once(void **state)
     support_finish(loop);
 }
 
+static void every_kind_of_operation_has_its_name(void **state)
+{
+    static const char *const names[] = {"unknown", "accept", "connect", "read",    "write",
+                                        "receive", "send",   "ready",   "shutdown"};
+
+    (void)state;
+    for (int kind = OP_NONE; kind <= OP_SHUTDOWN; kind++)
+        assert_string_equal(loop__op_kind_name((enum op_kind)kind), names[kind]);
+}
+
 static void wrong_arguments_are_refused(void **state)
 {
     (void)state;
@@ -289,4 +301,5 @@ static void wrong_arguments_are_refused(void **state)
 LOOP_TEST_MAIN(TEST(an_empty_loop_is_one_line), TEST(timers_phases_and_asyncs_say_what_they_wait_for),
                TEST(descriptors_list_their_operations), TEST(streams_show_their_state_and_their_queue),
                TEST(a_callback_may_dump), TEST(a_timer_that_is_overdue_has_a_negative_time),
-               TEST(a_dump_inside_of_a_walk_has_every_handle_once), TEST(wrong_arguments_are_refused))
+               TEST(a_dump_inside_of_a_walk_has_every_handle_once), TEST(every_kind_of_operation_has_its_name),
+               TEST(wrong_arguments_are_refused))

@@ -21,6 +21,7 @@ static int tcp_number;
 static int tcp_peer;
 static int tcp_bytes;
 static int completions;
+static int connection_status;
 
 static void read_done(loop_op_t *op)
 {
@@ -377,6 +378,40 @@ static void ignore_line(const char *line, void *arg)
     (void)arg;
 }
 
+static void find_pause(const char *line, void *arg)
+{
+    *(int *)arg += strncmp(line, "timer accept_pause 0x", 21) == 0;
+}
+
+static void on_connection(loop_tcp_t *server, int status)
+{
+    (void)server;
+    connection_status = status;
+}
+
+static void a_listener_that_pauses_shows_in_the_dump_and_as_the_hosts_timeout(void **state)
+{
+    struct sockaddr_storage addr;
+    loop_tcp_t server;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int found = 0;
+
+    (void)state;
+    begin();
+    connection_status = 0;
+    addr = support_listen(loop, &server, on_connection);
+    assert_ok(connect(client, (struct sockaddr *)&addr, sizeof(struct sockaddr_in)));
+    fault_arm(FAULT_accept4, 1, EMFILE, 1);
+    while (connection_status == 0)
+        assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 1);
+    assert_int_equal(connection_status, LOOP_EMFILE);
+    assert_ok(loop_dump(loop, find_pause, &found));
+    assert_int_equal(found, 1);
+    assert_true(loop_next_timeout(loop) >= 0 && loop_next_timeout(loop) <= (int64_t)LOOP_MS(100));
+    finish();
+    assert_ok(close(client));
+}
+
 static void none_of_these_needs_memory(void **state)
 {
     struct support_allocator counts = {0};
@@ -411,4 +446,5 @@ LOOP_TEST_MAIN(TEST(every_call_of_a_fork_fails_in_turn), TEST(a_descriptor_that_
                TEST(a_host_is_woken_once_per_sleep), TEST(a_wake_up_that_was_interrupted_is_repeated),
                TEST(a_shutdown_that_needs_no_wait_does_without),
                TEST(a_shutdown_whose_wait_fails_names_what_is_left_and_can_be_repeated),
+               TEST(a_listener_that_pauses_shows_in_the_dump_and_as_the_hosts_timeout),
                TEST(none_of_these_needs_memory))

@@ -264,6 +264,35 @@ static void an_operation_that_the_system_keeps_is_named_and_waited_for(void **st
     assert_ok(loop_close(loop));
 }
 
+static loop_desc_t late_desc;
+static int late_fds[2];
+
+static void submit_late(loop_task_t *task, int status)
+{
+    assert_ok(status);
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, late_fds));
+    assert_ok(loop_desc_attach(loop, &late_desc, late_fds[0], LOOP_DESC_OWNED));
+    assert_ok(loop_op_write(&late_desc, task->data, &(loop_buf_t){"x", 1}, 1, note));
+}
+
+static void an_operation_whose_turn_has_not_come_is_named(void **state)
+{
+    loop_op_t op = {0};
+    loop_task_t task = {0};
+
+    (void)state;
+    begin();
+    task.data = &op;
+    assert_ok(loop_post(loop, &task, submit_late));
+    assert_int_equal(shut_down(0), LOOP_ETIMEDOUT);
+    assert_string_equal(named, "desc: closing, waits for its operations\n"
+                               "write: finished, its callback has not been called\n");
+    assert_ok(shut_down(0));
+    assert_int_equal(completions, 1);
+    assert_ok(loop_close(loop));
+    assert_ok(close(late_fds[1]));
+}
+
 static loop_task_t endless_task;
 
 static void post_again(loop_task_t *task, int status)
@@ -360,6 +389,7 @@ LOOP_TEST_MAIN(TEST(an_empty_loop_is_shut_down_at_once), TEST(everything_is_clos
                TEST(what_callbacks_open_meanwhile_is_closed_too),
                TEST(a_handle_that_comes_back_again_and_again_is_named),
                TEST(an_operation_that_the_system_keeps_is_named_and_waited_for),
-               TEST(a_task_that_posts_itself_is_named), TEST(a_sender_in_the_middle_of_its_call_is_named),
+               TEST(an_operation_whose_turn_has_not_come_is_named), TEST(a_task_that_posts_itself_is_named),
+               TEST(a_sender_in_the_middle_of_its_call_is_named),
                TEST(an_operation_submitted_again_by_its_callback_ends_with_its_handle),
                TEST(shutdown_is_refused_inside_callbacks), TEST(a_stop_does_not_keep_a_loop_from_shutting_down))
