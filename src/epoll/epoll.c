@@ -6,6 +6,7 @@
  *   b. Adding and modifying report what is there already, also edge-triggered.
  *   c. An edge is reported for every arrival, whether or not earlier data was read.
  *   d. An eventfd registered edge-triggered gives an edge for every write, so it need not be read.
+ *   e. The epoll descriptor itself is readable from an edge until a wait has taken it.
  */
 #include "posix/readiness.h"
 #include "posix/sys.h"
@@ -54,16 +55,18 @@ static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
 static bool is_watched(loop_t *loop, const struct desc *desc)
 {
     for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
-        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+        struct desc *other = loop__desc_of(CONTAINER_OF(link, struct handle, all));
 
-        if (handle->type == LOOP_DESC || handle->type == LOOP_TCP) {
-            struct desc *other = (struct desc *)handle;
-
-            if (other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
-                return true;
-        }
+        if (other != NULL && other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
+            return true;
     }
     return false;
+}
+
+/* A number that a child closed before loop_fork() may have become one of ours. */
+static bool is_own(const struct epoll_backend *backend, int fd)
+{
+    return fd == backend->fd || fd == backend->wake_fd;
 }
 
 /*
@@ -88,6 +91,8 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
     if (loop__sys.epoll_ctl(epfd, op, desc->os.fd, &event) != 0)
         error = loop__errno();
+    if (error != 0 && is_own(backend_of(loop), desc->os.fd))
+        return LOOP_EBADF;
     if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc))
         error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_MOD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
     else if (op == EPOLL_CTL_MOD && error == LOOP_ENOENT && (desc->flags & DESC_CALLER))
@@ -103,9 +108,40 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ---------------------------------------------------------------------------------------------------------- life -- */
 
-static int backend_init(loop_t *loop)
+static void objects_close(struct epoll_backend *backend)
+{
+    int fd = backend->fd;
+    int wake_fd = backend->wake_fd;
+
+    /* Unknown before they are closed: a signal handler may want to wake the loop. */
+    backend->fd = -1;
+    backend->wake_fd = -1;
+    if (wake_fd >= 0)
+        loop__fd_close(wake_fd);
+    if (fd >= 0)
+        loop__fd_close(fd);
+}
+
+/* The epoll instance, and in it the descriptor that wakes it. On error there is neither. */
+static int objects_open(struct epoll_backend *backend)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
+    int error;
+
+    backend->wake_fd = -1;
+    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
+    if (backend->fd < 0)
+        return loop__errno();
+    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (backend->wake_fd >= 0 && loop__sys.epoll_ctl(backend->fd, EPOLL_CTL_ADD, backend->wake_fd, &event) == 0)
+        return 0;
+    error = loop__errno();
+    objects_close(backend);
+    return error;
+}
+
+static int backend_init(loop_t *loop)
+{
     struct epoll_backend *backend = loop__resize(loop, NULL, sizeof(*backend));
     int error;
 
@@ -113,43 +149,43 @@ static int backend_init(loop_t *loop)
         return LOOP_ENOMEM;
     backend->readiness = (struct readiness){.change = change};
     backend->without_ns = false;
-
-    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
-    if (backend->fd < 0)
-        goto error_epoll;
-    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (backend->wake_fd < 0)
-        goto error_eventfd;
-    if (loop__sys.epoll_ctl(backend->fd, EPOLL_CTL_ADD, backend->wake_fd, &event) != 0)
-        goto error_add;
+    error = objects_open(backend);
+    if (error != 0) {
+        loop__free(loop, backend);
+        return error;
+    }
     loop->backend_data = backend;
     return 0;
-
-error_add:
-    error = loop__errno();
-    loop__fd_close(backend->wake_fd);
-    loop__fd_close(backend->fd);
-    loop__free(loop, backend);
-    return error;
-error_eventfd:
-    error = loop__errno();
-    loop__fd_close(backend->fd);
-    loop__free(loop, backend);
-    return error;
-error_epoll:
-    error = loop__errno();
-    loop__free(loop, backend);
-    return error;
 }
 
 static void backend_close(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
 
-    loop__fd_close(backend->wake_fd);
-    loop__fd_close(backend->fd);
+    objects_close(backend);
     loop__fd_table_free(loop, &backend->readiness.callers);
     loop__free(loop, backend);
+}
+
+/* The inherited epoll instance is the parent's as well: closing our descriptor of it leaves its registrations alone, while
+ * removing one would remove the parent's. */
+static int backend_fork(loop_t *loop)
+{
+    struct epoll_backend *backend = backend_of(loop);
+    int error;
+
+    objects_close(backend);
+    error = objects_open(backend);
+    if (error == 0)
+        error = loop__readiness_reattach(loop);
+    if (error != 0)
+        objects_close(backend);
+    return error;
+}
+
+static loop_os_fd_t backend_fd(const loop_t *loop)
+{
+    return ((const struct epoll_backend *)loop->backend_data)->fd;
 }
 
 /* ------------------------------------------------------------------------------------------------------ wait and wake -- */
@@ -235,6 +271,8 @@ const struct loop_backend loop__backend = {
     .name = "epoll",
     .init = backend_init,
     .close = backend_close,
+    .fork = backend_fork,
+    .fd = backend_fd,
     .attach = loop__readiness_attach,
     .detach = loop__readiness_detach,
     .submit = loop__readiness_submit,
