@@ -386,7 +386,7 @@ int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
 void loop__op_delivered_go_on(loop_t *loop);
 
 /* deadline.c */
-void loop__deadline_expired(struct desc *desc, unsigned direction);
+void loop__deadline_expired(struct desc *desc, unsigned which);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
