@@ -517,7 +517,7 @@ void loop__op_delivered_go_on(loop_t *loop);
 void loop__op_go_on(struct op *op);
 
 /* deadline.c */
-void loop__deadline_expired(struct desc *desc, unsigned direction);
+void loop__deadline_expired(struct desc *desc, unsigned which);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
