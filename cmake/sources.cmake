@@ -6,12 +6,17 @@ set(loop_core_sources
     src/async.c
     src/deadline.c
     src/desc.c
+    src/dump.c
     src/error.c
     src/handle.c
+    src/host.c
     src/loop.c
+    src/metrics.c
     src/op.c
     src/phase.c
     src/poll.c
+    src/run.c
+    src/shutdown.c
     src/signal.c
     src/stream.c
     src/task.c
@@ -28,6 +33,7 @@ set(loop_posix_sources
     src/posix/fd_table.c
     src/posix/io.c
     src/posix/readiness.c
+    src/posix/reattach.c
     src/posix/signal.c
     src/posix/socket.c
     src/posix/sys.c

@@ -17,6 +17,8 @@
  *   deadlines                 of descriptors, of operations
  *   TCP                       loop_tcp_t: listeners and connections
  *   addresses                 loop_ip_addr, loop_ip_name
+ *   being embedded            loop_backend_fd, loop_next_timeout, loop_fork, loop_shutdown
+ *   being watched             loop_metrics, loop_dump
  *
  * CONVENTIONS, which hold for every function unless its comment says otherwise
  *   Results    0 or a non-negative value is success. Errors are negative LOOP_E* codes, the same on every platform.
@@ -26,9 +28,9 @@
  *   Threads    A loop, its handles and its operations are used by one thread at a time. Only loop_post() and
  *              loop_async_send() may be called from any thread. Functions without a loop or handle argument may be
  *              called from any thread.
- *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_walk() and loop_close(). A
- *              callback may call every function of its loop but loop_run(), loop_wait() and loop_close(), which answer
- *              LOOP_EBUSY there.
+ *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_shutdown(), loop_walk(),
+ *              loop_dump() and loop_close(). A callback may call every function of its loop but loop_run(), loop_wait(),
+ *              loop_shutdown() and loop_close(), which answer LOOP_EBUSY there.
  *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly; but loop_signal_start()
  *              installs a handler for its one signal, until that is stopped.
  *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
@@ -212,12 +214,15 @@ typedef struct loop_options {
     size_t size;                       /* sizeof(loop_options_t) */
     const loop_allocator_t *allocator; /* copied; NULL: realloc(3) and free(3) */
     void *data;                        /* initial value of loop_get_data() */
-    unsigned flags;                    /* LOOP_HANDOVER, or 0 */
+    unsigned flags;                    /* LOOP_HANDOVER, LOOP_METRICS_TIME */
 } loop_options_t;
 
 /* Different threads may run the loop, one after the other: between two turns it may be handed over, under a lock of the
  * caller's. Without it every run after the first must come from the same thread. */
 #define LOOP_HANDOVER 1u
+
+/* Measure times for loop_metrics(), which reads the clock twice per wait and once per callback. */
+#define LOOP_METRICS_TIME 0x100u
 
 #ifdef __cplusplus
 #define LOOP_OPTIONS_INIT                                                                                              \
@@ -869,6 +874,107 @@ LOOP_EXTERN int loop_ip_name(const struct sockaddr *addr, char *text, size_t siz
 
 /* The port of an IPv4 or IPv6 address in host order, or LOOP_EAFNOSUPPORT. Any thread. */
 LOOP_EXTERN int loop_ip_port(const struct sockaddr *addr);
+
+/* -------------------------------------------------------------------------------------------------- being embedded -- */
+
+/*
+ * A host loop (of a GUI, of another library) drives a loop that never waits by itself:
+ *
+ *   once                     watch loop_backend_fd() for reading, level-triggered
+ *   before the host waits    limit its wait to loop_next_timeout()
+ *   when either ends it      loop_run(loop, LOOP_RUN_NOWAIT)
+ *
+ * The descriptor, a real one of epoll(7), is readable from the moment when a turn would have something to do: an event
+ * arrived, or a task was posted; and, once this function was called, a turn ended with work left, or a call outside of a turn
+ * made work (an operation that completed at once, a handle that is closing, a started idle handle). Timers do not make it
+ * readable. It stays the library's: watch it, and neither read nor close nor change it.
+ * Once this function was called, LOOP_RUN_NOWAIT also makes its turn when nothing keeps the loop alive, so that handles
+ * without a reference are served as long as the host runs. loop_fork() makes another descriptor.
+ * LOOP_INVALID_FD where there is none (Windows), after a failed loop_fork(), and for NULL. Source: epoll(7).
+ */
+LOOP_EXTERN loop_os_fd_t loop_backend_fd(loop_t *loop);
+
+/* ns until the next timer is due, by the clock and not by loop_now(); 0 if a turn has something to do at once: anything ready,
+ * posted or closing, an idle handle. Negative if a host may wait for as long as it likes, and for NULL (LOOP_EINVAL). Ask
+ * again after every call that may have started or stopped a timer. */
+LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
+
+/*
+ * Makes a loop usable in a child process after fork(2); without it the child may only leave the loop alone, because the
+ * kernel's objects are the parent's too. To be called in the child before any other function on this loop, its handles and
+ * operations, also from within a callback that forked. The parent notices nothing.
+ *
+ * The inherited objects are closed, with the registrations in them left as they are; new ones are made and every attached
+ * descriptor is registered with them. Handles, started timers, operations in flight, posted tasks and everything queued go on
+ * in both processes, each with its own copy in memory, and are served from the child's copies of the descriptors. The files
+ * behind those are shared: a byte is read by one of the two only, a TCP connection ends when both have closed it. So as a rule
+ * each descriptor goes on in one process, and the other closes the handle, which disturbs nobody.
+ *
+ * A number stands for what it is in the child at the time of this call. If that cannot be watched, because its owner closed it,
+ * the descriptor is lost to its handle: operations in flight on it complete with that error (LOOP_EBADF, LOOP_ENOTPOLLABLE),
+ * reading and accepting report it, and closing the handle leaves the number alone. Close the handles of descriptors whose
+ * numbers the child wants to use otherwise after this call and before it does so.
+ * If a connect in flight fails, the system tells one of the two why; the other gets LOOP_ENOTCONN.
+ * A call of loop_post() that another thread was in the middle of may or may not have posted; that thread is not in the child.
+ *
+ * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
+ * objects: running it answers LOOP_EBADF, as does what needs a new registration; handles can be closed, nothing of the parent's
+ * can be hit, and loop_fork() may be called again, which restores everything. LOOP_ECLOSED (inside loop_close()); LOOP_ENOTSUP
+ * (Windows). Callbacks: none. Source: fork(2), epoll(7).
+ */
+LOOP_EXTERN int loop_fork(loop_t *loop);
+
+/*
+ * Named by loop_shutdown(): what is left, and why. A handle: handle, op is NULL. An operation that has not completed: op, and
+ * handle is the one it was submitted on. Posted tasks: both NULL, named once. what is the type in words ("tcp", "read",
+ * "task"). Both texts are static. The callback may look and must not change anything.
+ */
+typedef void (*loop_straggler_cb)(loop_handle_t *handle, loop_op_t *op, const char *what, const char *why, void *arg);
+
+/*
+ * Ends all that goes on in a loop: closes every handle, which cancels its operations, and runs the loop until every callback
+ * has come and every task has run, or until timeout ns are over; at least one turn, UINT64_MAX: without an end. Handles that
+ * callbacks open meanwhile are closed too. The handles get no close callback; to free their memory by one, close them by
+ * loop_walk() first.
+ * Returns 0 when nothing is left: loop_close() may follow. LOOP_ETIMEDOUT: time is over; what is left was named through cb
+ * (NULL: it is not), and the call may be repeated. LOOP_EAGAIN: operations without a callback have finished; take them by
+ * loop_wait() and repeat it. LOOP_EBUSY (inside a callback of this loop). Other errors of loop_run(), after naming. It may come
+ * from another thread than the one that ran the loop, once that has done so for the last time.
+ * Callbacks: those of operations, tasks, closing handles; then cb.
+ */
+LOOP_EXTERN int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb cb, void *arg);
+
+/* --------------------------------------------------------------------------------------------------- being watched -- */
+
+/* Figures of a loop, since it was made. docs/observing.md explains how to read them. */
+typedef struct {            /* no tag: C++ would see the function hide it */
+    size_t size;            /* sizeof(loop_metrics_t), set by the caller */
+    uint64_t turns;         /* see loop_run() */
+    uint64_t waits;         /* calls of the system's wait, also those that did not have to wait */
+    uint64_t events;        /* reported by those: readiness of descriptors, and wake-ups */
+    uint64_t ops_submitted; /* operations accepted; those in flight are the difference to the next */
+    uint64_t ops_completed; /* operations whose callback was called */
+    uint64_t timers;        /* callbacks of timer handles */
+    uint64_t tasks;         /* tasks run, and callbacks of asyncs */
+    uint64_t wakeups;       /* system calls that woke the loop, from other threads or for a host loop */
+    /* Loops made with LOOP_METRICS_TIME only; else 0: */
+    uint64_t idle_time;        /* ns spent in waits that had leave to wait */
+    uint64_t longest_callback; /* ns of the longest callback since the last call of loop_metrics() */
+} loop_metrics_t;
+
+/* Fills in *out, whose size is set. Errors: LOOP_EINVAL (also: a size this library does not know). */
+LOOP_EXTERN int loop_metrics(loop_t *loop, loop_metrics_t *out);
+
+/* line: text of one line, without its end; valid during the call. */
+typedef void (*loop_dump_cb)(const char *line, void *arg);
+
+/*
+ * Describes the loop in lines of text: one for the loop, then for each handle one and one for each of its parked operations,
+ * then one for each finished operation whose callback has not been called, then one for each started timer. A line is a word,
+ * the type, the address, and KEY=VALUE pairs with one space between; docs/observing.md has the list. Keys keep their names,
+ * meaning and order; new ones are added at the end. Allocates nothing. Callbacks: print, which must not change anything.
+ */
+LOOP_EXTERN int loop_dump(loop_t *loop, loop_dump_cb print, void *arg);
 
 #ifdef __cplusplus
 }

@@ -62,3 +62,30 @@ void loop__async_close(struct async *async)
     if (!(atomic_fetch_or(&async->state, ASYNC_CLOSED) & ASYNC_QUEUED))
         loop__handle_closed(&async->handle);
 }
+
+static void mark_found(struct post_node *node)
+{
+    for (; node != NULL; node = node->next) {
+        if (node->kind == POST_ASYNC)
+            atomic_fetch_or(&CONTAINER_OF(node, struct async, node)->state, ASYNC_FOUND);
+    }
+}
+
+void loop__asyncs_fork(loop_t *loop)
+{
+    /* A sender may have been between setting the bit and pushing the node. It does not go on in this process, so that nobody
+     * would be heard any more and closing would not end: its signal is sent. */
+    mark_found(loop->tasks);
+    mark_found(atomic_load(&loop->posted));
+    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
+        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+        struct async *async = (struct async *)handle;
+        unsigned before;
+
+        if (handle->type != LOOP_ASYNC && handle->type != LOOP_SIGNAL)
+            continue;
+        before = atomic_fetch_and(&async->state, ~(unsigned)ASYNC_FOUND);
+        if ((before & ASYNC_QUEUED) && !(before & ASYNC_FOUND))
+            (void)loop__post(loop, &async->node);
+    }
+}

@@ -33,6 +33,15 @@ struct loop_backend {
     /* Frees it. No descriptor is attached any more. */
     void (*close)(loop_t *loop);
 
+    /* In a child process: closes what was inherited, without touching the registrations in it, which are the parent's; makes
+     * it anew and registers every attached descriptor as it was. What the descriptors that are gone were asked for ends with
+     * their error. On error there is neither the old nor the new: every function that needs it answers LOOP_EBADF, detaching
+     * and closing work, and fork may be called again. LOOP_ENOTSUP where processes do not fork; nothing is changed then. */
+    int (*fork)(loop_t *loop);
+
+    /* A descriptor that is readable whenever the next poll would find something; LOOP_INVALID_FD if there is none. */
+    loop_os_fd_t (*fd)(const loop_t *loop);
+
     /* Registers desc, whose os.fd and flags are set and which has no operation. May answer LOOP_ENOTPOLLABLE. On error
      * nothing is registered. The core sets DESC_ATTACHED. */
     int (*attach)(loop_t *loop, struct desc *desc);

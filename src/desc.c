@@ -31,6 +31,18 @@ void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags)
     desc->flags = (uint16_t)((desc->flags & DESC_EXPIRED) | flags);
 }
 
+struct desc *loop__desc_of(struct handle *handle)
+{
+    switch (handle->type) {
+    case LOOP_DESC:
+    case LOOP_TCP:
+    case LOOP_POLL:
+        return (struct desc *)handle;
+    default:
+        return NULL;
+    }
+}
+
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 {
     loop_t *loop = desc->handle.loop;

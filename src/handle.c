@@ -164,6 +164,7 @@ void loop__handle_closed(struct handle *handle)
     else
         loop->closing_first = handle;
     loop->closing_last = handle;
+    loop__made_ready(loop);
 }
 
 void loop__handle_forget(struct handle *handle)
@@ -195,22 +196,27 @@ void loop__handles_run_closing(loop_t *loop)
         loop->closing_handles--;
         if (cb != NULL)
             cb((loop_handle_t *)handle);
+        loop__lap(loop);
         handle = next;
     }
 }
 
-void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg)
+int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
 {
-    struct walker walker = {.next = loop->handles.next, .last = loop->handles.prev, .outer = loop->walkers};
+    struct walker walker;
 
+    if (loop == NULL || cb == NULL)
+        return LOOP_EINVAL;
     if (list_empty(&loop->handles))
-        return;
+        return 0;
+    walker = (struct walker){.next = loop->handles.next, .last = loop->handles.prev, .outer = loop->walkers};
     loop->walkers = &walker;
     while (walker.next != NULL) {
         struct link *link = walker.next;
 
         walker.next = link != walker.last ? link->next : NULL;
-        what(CONTAINER_OF(link, struct handle, all), arg);
+        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
     }
     loop->walkers = walker.outer;
+    return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "list.h"
+#include "probe.h"
 #include "timer_heap.h"
 
 #include <stdatomic.h>
@@ -104,7 +105,8 @@ FITS(struct task, loop_task_t);
 
 enum async_state {
     ASYNC_QUEUED = 1, /* the node stands in loop->posted, or is being pushed */
-    ASYNC_CLOSED = 2
+    ASYNC_CLOSED = 2,
+    ASYNC_FOUND = 4 /* used while loop_fork() repairs the queue */
 };
 
 struct async {
@@ -322,6 +324,20 @@ struct walker {
     struct walker *outer;
 };
 
+/* What loop_metrics() reports and the rest of the loop does not know anyway. Counted on the loop's thread. */
+struct metrics {
+    uint64_t turns;
+    uint64_t waits;
+    uint64_t events;
+    uint64_t submitted;
+    uint64_t timers;
+    uint64_t tasks;
+    bool timed;       /* LOOP_METRICS_TIME: the clock is read for the rest */
+    uint64_t mark;    /* the last reading: since then one callback runs */
+    uint64_t idle;    /* ns in waits */
+    uint64_t longest; /* ns of the longest callback */
+};
+
 struct loop {
     const struct loop_backend *backend;
     void *backend_data; /* the backend's */
@@ -333,6 +349,7 @@ struct loop {
     bool running;
     bool stopping;
     bool closing;
+    bool watched;           /* a host loop polls the backend's descriptor */
     struct walker *walkers; /* walks over the handles that are under way, the innermost first */
     unsigned futile;        /* descriptors dispatched since the wait that had nothing to call back */
     unsigned flags;         /* LOOP_HANDOVER */
@@ -349,10 +366,18 @@ struct loop {
     void *scratch;           /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
     void *data;
     loop_allocator_t allocator;
+    struct metrics metrics;
     _Atomic(struct post_node *) posted;
-    atomic_uint wake;    /* enum wake_state */
-    atomic_uint posters; /* threads inside loop_post or loop_async_send */
+    atomic_uint wake;      /* enum wake_state */
+    atomic_uint posters;   /* threads inside loop_post or loop_async_send */
+    atomic_size_t wakeups; /* calls of backend->wake */
 };
+
+/* run.c */
+/* Whether the next turn has something to do for which it need not wait, timers aside. */
+bool loop__has_work(loop_t *loop);
+/* loop_run() in its mode once, whose wait ends at the given instant at the latest. */
+int loop__run_once(loop_t *loop, uint64_t end);
 
 /* loop.c */
 void loop__read_clock(loop_t *loop);
@@ -410,8 +435,6 @@ void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
-/* Calls what for every handle of the loop, oldest first; it may close any and open new ones, which are not visited. */
-void loop__handles_walk(loop_t *loop, void (*what)(struct handle *handle, void *arg), void *arg);
 
 /* timer_heap.c. Moves a started node: cannot fail. */
 static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
@@ -469,14 +492,19 @@ void loop__phase_close(struct phase_handle *handle);
 void loop__tasks_init(loop_t *loop);
 /* Pushes a node and wakes the loop if it sleeps; LOOP_ECLOSED. Any thread. */
 int loop__post(loop_t *loop, struct post_node *node);
+/* Wakes the loop if it sleeps and nobody did so before. Any thread. */
+void loop__wake(loop_t *loop);
 /* Whether anything is posted or waits to run. */
 bool loop__tasks_waiting(loop_t *loop);
+size_t loop__tasks_count(loop_t *loop);
 /* Moves what is posted to loop->tasks. */
 void loop__tasks_take(loop_t *loop);
 /* Runs loop->tasks with the given status. */
 void loop__tasks_run(loop_t *loop, int status);
 /* Refuses all posting from now on, runs what is queued with LOOP_ECANCELED, waits for posters on their way out. */
 void loop__tasks_close(loop_t *loop);
+/* In a child process: forgets the threads that were posting. */
+void loop__tasks_fork(loop_t *loop);
 
 /* async.c */
 int loop__async_init(loop_t *loop, struct async *async, loop_handle_type type, loop_async_cb cb);
@@ -484,6 +512,8 @@ int loop__async_init(loop_t *loop, struct async *async, loop_handle_type type, l
 int loop__async_send(struct async *async);
 void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
+/* In a child process: finishes what threads were sending. */
+void loop__asyncs_fork(loop_t *loop);
 
 /* signal.c; src/platform.h has what the platform's handler calls */
 void loop__signal_close(struct signal *signal);
@@ -500,6 +530,8 @@ void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
+/* The descriptor that a handle is, NULL for a handle that is none. */
+struct desc *loop__desc_of(struct handle *handle);
 
 /* op.c */
 int loop__op_submit_expired(struct op *op);
@@ -518,7 +550,7 @@ void loop__op_delivered_go_on(loop_t *loop);
 void loop__op_go_on(struct op *op);
 
 /* deadline.c */
-void loop__deadline_expired(struct desc *desc, unsigned direction);
+void loop__deadline_expired(struct desc *desc, unsigned which);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
@@ -544,6 +576,32 @@ void loop__tcp_connect_failed(struct stream *tcp);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
 
+/* dump.c */
+const char *loop__op_kind_name(enum op_kind kind);
+
+/* host.c */
+/* Tells a host loop, if one watches, that a turn has something to do. */
+void loop__host_notify(loop_t *loop);
+
+/* Called where something became ready. Inside of a turn nobody has to be told: its end looks. */
+static inline void loop__made_ready(loop_t *loop)
+{
+    if (!loop->running)
+        loop__host_notify(loop);
+}
+
+/* metrics.c; metrics.h has what the wait needs */
+/* Reads the clock: now begins what loop__lap() measures. */
+void loop__metrics_mark(loop_t *loop);
+void loop__metrics_lap(loop_t *loop);
+
+/* Called after every callback. */
+static inline void loop__lap(loop_t *loop)
+{
+    if (loop->metrics.timed)
+        loop__metrics_lap(loop);
+}
+
 /* ------------------------------------------------------------------------------------------- the path of an operation -- */
 
 /*
@@ -551,11 +609,18 @@ void loop__tcp_close(struct stream *tcp);
  * because they are called from other files than their own in each of these steps.
  */
 
-static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
+/* Inside of a poll. */
+static inline void loop__desc_queue(struct desc *desc, uint8_t todo)
 {
     if (desc->todo == 0)
         list_push(&desc->handle.loop->ready, &desc->ready.link);
     desc->todo |= todo;
+}
+
+static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
+{
+    loop__desc_queue(desc, todo);
+    loop__made_ready(desc->handle.loop);
 }
 
 /* 0, or why the operation cannot be submitted. The loop is not being closed, or there would be no open handle. */
@@ -601,6 +666,8 @@ static inline int loop__op_submit(struct op *op)
 
     desc->inflight++;
     loop->active_ops++;
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, desc, op, op->kind);
     if (desc->flags & DESC_EXPIRED)
         return loop__op_submit_expired(op);
     return loop->backend->submit(loop, op);
@@ -621,6 +688,8 @@ static inline void loop__op_finish_clean(struct op *op, int status)
     op->status = status;
     op->state = OP_FINISHED;
     list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+    LOOP_PROBE4(complete, loop, op, status, op->bytes);
+    loop__made_ready(loop);
 }
 
 /* The operation leaves the library, whose last look at it this is. */

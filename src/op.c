@@ -38,16 +38,23 @@ int loop__op_submit_expired(struct op *op)
 
 void loop__op_complete(struct op *op, int status)
 {
+    loop_t *loop = op->desc->handle.loop;
+
     op->desc->inflight++;
-    op->desc->handle.loop->active_ops++;
+    loop->active_ops++;
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, op->desc, op, op->kind);
     loop__op_finish(op, status);
 }
 
 int loop__op_refuse(struct op *op, int error)
 {
+    loop_t *loop = op->desc->handle.loop;
+
     op->state = OP_IDLE;
     op->desc->inflight--;
-    op->desc->handle.loop->active_ops--;
+    loop->active_ops--;
+    loop->metrics.submitted--;
     return error;
 }
 
@@ -202,20 +209,17 @@ static void connect_failed(struct op *op)
 
 void loop__op_finish(struct op *op, int status)
 {
-    loop_t *loop = op->desc->handle.loop;
     struct stream *stream = queued_in(op);
 
     if (stream != NULL && op->first < op->nbufs)
         loop__stream_unqueue(stream, loop__op_left(op));
     if (status == LOOP_ECANCELED && op->expired)
         status = LOOP_ETIMEDOUT;
-    op->status = status;
-    op->state = OP_FINISHED;
     if (op->stream && status == 0)
         op->result_flags |= LOOP_OP_MORE;
     else
         release(op);
-    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+    loop__op_finish_clean(op, status);
     if (op->kind == OP_CONNECT && status != 0)
         connect_failed(op);
 }

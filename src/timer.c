@@ -1,5 +1,6 @@
 /* Timer handles, and the phase that runs whatever the timer heap says is due. */
 #include "internal.h"
+#include "probe.h"
 
 static struct timer *timer_of(const loop_timer_t *timer)
 {
@@ -121,6 +122,8 @@ static void timer_fire(struct timer *timer)
         loop__timer_unset(loop, &timer->node);
         loop__handle_stop(&timer->handle);
     }
+    loop->metrics.timers++;
+    LOOP_PROBE2(timer, loop, timer);
     timer->cb((loop_timer_t *)timer);
 }
 
@@ -153,5 +156,6 @@ void loop__timers_run(loop_t *loop)
             loop__tcp_accept_resume(CONTAINER_OF(node, struct stream, desc.read_deadline));
             break;
         }
+        loop__lap(loop);
     }
 }

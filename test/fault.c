@@ -117,6 +117,7 @@ const int *fault_errors(enum fault_row row)
     static const int connect_errors[] = {
         EINTR, ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT, EAGAIN, EACCES, ENOBUFS, 0};
     static const int fcntl_errors[] = {EBADF, EINTR, ENOMEM, 0};
+    static const int getpid_errors[] = {EPERM, 0}; /* it cannot fail */
     static const int getpeername_errors[] = {ENOBUFS, ENOTCONN, EINVAL, 0};
     static const int getsockname_errors[] = {ENOBUFS, EINVAL, 0};
     static const int getsockopt_errors[] = {ENOMEM, ENOBUFS, ENOPROTOOPT, 0};
@@ -155,6 +156,8 @@ const int *fault_errors(enum fault_row row)
         return connect_errors;
     case FAULT_fcntl:
         return fcntl_errors;
+    case FAULT_getpid:
+        return getpid_errors;
     case FAULT_getpeername:
         return getpeername_errors;
     case FAULT_getsockname:

@@ -315,6 +315,7 @@ static void other_handles_live_through_an_early_close(void **state)
     (void)state;
     begin_counting();
     received = 0;
+    lost = 0;
     socket_fd = support_tcp_and_socket(loop, &tcp);
     assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
     assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
@@ -324,11 +325,13 @@ static void other_handles_live_through_an_early_close(void **state)
     send_byte(peers[0]);
     assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
     duplicate = close_early(0);
-    assert_ok(close(mine[1])); /* another one closed early, of which nothing is left */
+    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note_lost));
+    assert_ok(close(mine[1])); /* another one closed early, of which nothing is left, as comes out now */
     mine[1] = -1;
     assert_ok(loop_handle_close(&polls[0].handle, NULL));
     turn();
     turn();
+    assert_int_equal(lost, 1);
     assert_quiet();
     send_byte(socket_fd);
     send_byte(fds[1]);

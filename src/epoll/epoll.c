@@ -7,6 +7,7 @@
  *   c. An edge is reported for every arrival, whether or not earlier data was read.
  *   d. An eventfd registered edge-triggered gives an edge for every write, so it need not be read.
  *   e. EPOLLERR and EPOLLHUP are reported whether asked for or not; edge-triggered, once.
+ *   f. The epoll descriptor itself is readable from an edge until a wait has taken it.
  */
 #include "posix/readiness.h"
 #include "posix/sys.h"
@@ -72,17 +73,11 @@ static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
     return loop__fd_table_find(&backend->readiness.callers, (uint32_t)(data >> 2) & INT_MAX, (uint32_t)(data >> 33));
 }
 
-static struct desc *desc_of(struct handle *handle)
-{
-    return handle->type == LOOP_DESC || handle->type == LOOP_TCP || handle->type == LOOP_POLL ? (struct desc *)handle
-                                                                                              : NULL;
-}
-
 /* Whether some descriptor of this loop, other than desc, is registered under its number. */
 static bool is_watched(loop_t *loop, const struct desc *desc)
 {
     for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
-        struct desc *other = desc_of(CONTAINER_OF(link, struct handle, all));
+        struct desc *other = loop__desc_of(CONTAINER_OF(link, struct handle, all));
 
         if (other != NULL && other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
             return true;
@@ -106,6 +101,12 @@ static void renew_generation(loop_t *loop, struct desc *desc)
     loop__fd_table_set(callers, desc->os.fd, desc);
 }
 
+/* A number that a child closed before loop_fork() may have become one of ours. */
+static bool is_own(const struct epoll_backend *backend, int fd)
+{
+    return fd == backend->fd || fd == backend->wake_fd;
+}
+
 /*
  * The one place that changes a registration. For a descriptor of the caller what we recorded is a belief (fact a): where
  * the kernel knows better, the change is made in the other way.
@@ -114,15 +115,17 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 {
     struct posix_desc *posix = loop__posix(desc);
     int op = posix->interest == 0 ? EPOLL_CTL_ADD : interest == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    bool silence = op == EPOLL_CTL_MOD && interest == INTEREST_LEVEL;
     int error;
 
     if (posix->interest == interest)
         return 0;
     error = control(loop, op, desc, interest);
+    if (error != 0 && !silence && is_own(backend_of(loop), desc->os.fd))
+        return LOOP_EBADF;
     if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc)) {
         error = control(loop, EPOLL_CTL_MOD, desc, interest);
-    } else if (op == EPOLL_CTL_MOD && error != 0 && interest == INTEREST_LEVEL) {
-        /* Silenced in any case. */
+    } else if (error != 0 && silence) { /* which must not fail */
         (void)control(loop, EPOLL_CTL_DEL, desc, 0);
         renew_generation(loop, desc);
         interest = 0;
@@ -142,41 +145,43 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ---------------------------------------------------------------------------------------------------------- life -- */
 
-/* Makes an epoll instance that knows the wake-up. Its number, or an error. */
-static int make_epoll(int wake_fd)
+static void objects_close(struct epoll_backend *backend)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
-    int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
-    int error;
+    int fd = backend->fd;
+    int wake_fd = backend->wake_fd;
 
-    if (fd < 0)
-        return loop__errno();
-    if (loop__sys.epoll_ctl(fd, EPOLL_CTL_ADD, wake_fd, &event) == 0)
-        return fd;
-    error = loop__errno();
-    loop__fd_close(fd);
-    return error;
+    /* Unknown before they are closed: a signal handler may want to wake the loop. */
+    backend->fd = -1;
+    backend->wake_fd = -1;
+    if (wake_fd >= 0)
+        loop__fd_close(wake_fd);
+    if (fd >= 0)
+        loop__fd_close(fd);
 }
 
-/* Adds all that was registered to a new epoll instance. */
-static int register_anew(loop_t *loop)
+static int add_wake_up(int fd, int wake_fd)
 {
-    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
-        struct desc *desc = desc_of(CONTAINER_OF(link, struct handle, all));
-        unsigned interest = desc != NULL ? loop__posix(desc)->interest : 0;
-        int error;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
 
-        if (interest == 0)
-            continue;
-        loop__posix(desc)->interest = 0;
-        error = change(loop, desc, interest);
-        /* A caller's that is no longer what it was stays out. */
-        if (error != 0 && (!(desc->flags & DESC_CALLER) || error == LOOP_ENOMEM || error == LOOP_ENOSPC)) {
-            loop__posix(desc)->interest = (uint8_t)interest;
-            return error;
-        }
-    }
-    return 0;
+    return loop__sys.epoll_ctl(fd, EPOLL_CTL_ADD, wake_fd, &event);
+}
+
+/* The epoll instance, and in it the descriptor that wakes it. On error there is neither. */
+static int objects_open(struct epoll_backend *backend)
+{
+    int error;
+
+    backend->stale = false;
+    backend->wake_fd = -1;
+    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
+    if (backend->fd < 0)
+        return loop__errno();
+    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (backend->wake_fd >= 0 && add_wake_up(backend->fd, backend->wake_fd) == 0)
+        return 0;
+    error = loop__errno();
+    objects_close(backend);
+    return error;
 }
 
 /*
@@ -188,12 +193,12 @@ __attribute__((noinline)) static void make_anew(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
     int old = backend->fd;
-    int fd = make_epoll(backend->wake_fd);
+    int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
 
     if (fd < 0)
         return;
     backend->fd = fd;
-    if (register_anew(loop) == 0) {
+    if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
         backend->stale = false;
         loop__fd_close(old);
     } else {
@@ -211,36 +216,43 @@ static int backend_init(loop_t *loop)
         return LOOP_ENOMEM;
     backend->readiness = (struct readiness){.change = change};
     backend->without_ns = false;
-    backend->stale = false;
-
-    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (backend->wake_fd < 0) {
-        error = loop__errno();
-        goto error_eventfd;
-    }
-    backend->fd = make_epoll(backend->wake_fd);
-    if (backend->fd < 0) {
-        error = backend->fd;
-        goto error_epoll;
+    error = objects_open(backend);
+    if (error != 0) {
+        loop__free(loop, backend);
+        return error;
     }
     loop->backend_data = backend;
     return 0;
-
-error_epoll:
-    loop__fd_close(backend->wake_fd);
-error_eventfd:
-    loop__free(loop, backend);
-    return error;
 }
 
 static void backend_close(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
 
-    loop__fd_close(backend->wake_fd);
-    loop__fd_close(backend->fd);
+    objects_close(backend);
     loop__fd_table_free(loop, &backend->readiness.callers);
     loop__free(loop, backend);
+}
+
+/* The inherited epoll instance is the parent's as well: closing our descriptor of it leaves its registrations alone, while
+ * removing one would remove the parent's. */
+static int backend_fork(loop_t *loop)
+{
+    struct epoll_backend *backend = backend_of(loop);
+    int error;
+
+    objects_close(backend);
+    error = objects_open(backend);
+    if (error == 0)
+        error = loop__readiness_reattach(loop);
+    if (error != 0)
+        objects_close(backend);
+    return error;
+}
+
+static loop_os_fd_t backend_fd(const loop_t *loop)
+{
+    return ((const struct epoll_backend *)loop->backend_data)->fd;
 }
 
 /* ------------------------------------------------------------------------------------------------------ wait and wake -- */
@@ -336,7 +348,7 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     struct epoll_backend *backend = backend_of(loop);
     int n;
 
-    if (backend->stale)
+    if (backend->stale && !loop->watched) /* a host watches the instance itself, and cannot be told of another */
         make_anew(loop);
     n = wait_for(backend, timeout);
     if (n < 0)
@@ -356,6 +368,8 @@ const struct loop_backend loop__backend = {
     .name = "epoll",
     .init = backend_init,
     .close = backend_close,
+    .fork = backend_fork,
+    .fd = backend_fd,
     .attach = loop__readiness_attach,
     .detach = loop__readiness_detach,
     .submit = loop__readiness_submit,

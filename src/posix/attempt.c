@@ -184,9 +184,10 @@ static enum attempt connect_result(struct op *op, int *status)
         return ATTEMPT_DONE;
     /* A hang-up without an error may stem from the time before connect(). */
     if (loop__sys.getpeername(desc->os.fd, (struct sockaddr *)&name, &len) != 0) {
-        if (errno == ENOTCONN)
-            return blocked(desc, DESC_WRITABLE);
         *status = loop__errno();
+        /* Hung up still: it failed, and whoever else has the socket, in another process, was told why. */
+        if (*status == LOOP_ENOTCONN && loop__io_poll(desc->os.fd, LOOP_WRITABLE) == 0)
+            return blocked(desc, DESC_WRITABLE);
     }
     return ATTEMPT_DONE;
 }

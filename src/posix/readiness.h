@@ -56,6 +56,10 @@ static inline struct readiness *loop__readiness(loop_t *loop)
     return loop->backend_data;
 }
 
+/* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they
+ * are, so that it can be done again. */
+int loop__readiness_reattach(loop_t *loop);
+
 /* The members of struct loop_backend that are the same for epoll and kqueue. */
 int loop__readiness_attach(loop_t *loop, struct desc *desc);
 int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);

@@ -19,12 +19,14 @@
 
 #define HANDLERS 4
 #define YIELDS 100
+#define SLEEPS 20
 
 static struct sigaction replaced[SIGNAL_LIMIT][HANDLERS];
 /* Whether a handler may stand in a chain. */
 static bool in_use[SIGNAL_LIMIT][HANDLERS];
 
 static atomic_flag lock = ATOMIC_FLAG_INIT;
+static atomic_int home; /* the process that watches signals */
 /* Of the thread that has the lock: whether its signals are blocked, and what was blocked before. */
 static bool masked;
 static sigset_t mask;
@@ -33,12 +35,15 @@ static sigset_t mask;
 
 static void take_lock(void)
 {
-    /* Giving way does not help who holds the lock if this thread has the higher real-time priority: sleeping does. */
-    for (int i = 0; atomic_flag_test_and_set_explicit(&lock, memory_order_acquire); i++) {
+    /* Giving way does not help who has the lock if this thread has the higher real-time priority: sleeping does. In a child
+     * process nobody may have it: its owner was a thread of the parent's. */
+    for (unsigned i = 0; atomic_flag_test_and_set_explicit(&lock, memory_order_acquire); i++) {
         if (i < YIELDS)
             loop__yield();
-        else
+        else if (i < YIELDS + SLEEPS || loop__sys.getpid() == atomic_load(&home))
             (void)loop__sys.poll(NULL, 0, 1);
+        else
+            return;
     }
 }
 
@@ -155,6 +160,7 @@ int loop__signal_install(int signum)
     struct sigaction action = {0};
     unsigned which;
 
+    atomic_store(&home, loop__sys.getpid());
     if (loop__sys.sigaction(signum, NULL, &action) != 0)
         return loop__errno();
     which = which_is(&action);

@@ -22,6 +22,7 @@
     X(int, close, (int fd), (fd)) \
     X(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
     X(int, fcntl, (int fd, int command, int argument), (fd, command, argument)) \
+    X(int, getpid, (void), ()) \
     X(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len)) \
