@@ -4,6 +4,7 @@
 #include "op_fixture.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <unistd.h>
 
 static char dumped[8192];
@@ -148,6 +149,50 @@ static void timers_phases_and_asyncs_say_what_they_wait_for(void **state)
                         "handle async E active=1 ref=1 closing=0 sent=1\n"
                         "timer handle B due_in=n\n");
     support_finish(loop);
+}
+
+static void on_signal(loop_signal_t *watcher, int signum)
+{
+    (void)watcher;
+    (void)signum;
+}
+
+static void on_poll(loop_poll_t *poll, int status, unsigned events)
+{
+    (void)poll;
+    (void)status;
+    (void)events;
+}
+
+static void signals_and_polls_say_what_they_watch(void **state)
+{
+    loop_signal_t watcher;
+    loop_signal_t stopped;
+    loop_poll_t poll;
+    char expected[512];
+    int fds[2];
+
+    (void)state;
+    begin_known();
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(loop_signal_init(loop, &watcher));
+    assert_ok(loop_signal_start(&watcher, on_signal, SIGUSR1));
+    assert_ok(raise(SIGUSR1));
+    assert_ok(loop_signal_init(loop, &stopped));
+    assert_ok(loop_poll_init(loop, &poll, fds[0]));
+    assert_ok(loop_poll_start(&poll, LOOP_READABLE | LOOP_DISCONNECT, on_poll));
+    know(&watcher);
+    know(&stopped);
+    know(&poll);
+    (void)snprintf(expected, sizeof(expected),
+                   "loop epoll A fd=n running=0 alive=1 active=2 ops=0 ready=0 closing=0 posted=1 timers=0\n"
+                   "handle signal B active=1 ref=1 closing=0 sent=1 signum=%d\n"
+                   "handle signal C active=0 ref=1 closing=0 sent=0 signum=0\n"
+                   "handle poll D active=1 ref=1 closing=0 fd=n ops=0 events=5\n",
+                   SIGUSR1);
+    assert_string_equal(dump(), expected);
+    support_finish(loop);
+    assert_ok(close(fds[0]) | close(fds[1]));
 }
 
 static void descriptors_list_their_operations(void **state)
@@ -299,7 +344,7 @@ static void wrong_arguments_are_refused(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(an_empty_loop_is_one_line), TEST(timers_phases_and_asyncs_say_what_they_wait_for),
-               TEST(descriptors_list_their_operations), TEST(streams_show_their_state_and_their_queue),
-               TEST(a_callback_may_dump), TEST(a_timer_that_is_overdue_has_a_negative_time),
-               TEST(a_dump_inside_of_a_walk_has_every_handle_once), TEST(every_kind_of_operation_has_its_name),
-               TEST(wrong_arguments_are_refused))
+               TEST(signals_and_polls_say_what_they_watch), TEST(descriptors_list_their_operations),
+               TEST(streams_show_their_state_and_their_queue), TEST(a_callback_may_dump),
+               TEST(a_timer_that_is_overdue_has_a_negative_time), TEST(a_dump_inside_of_a_walk_has_every_handle_once),
+               TEST(every_kind_of_operation_has_its_name), TEST(wrong_arguments_are_refused))
