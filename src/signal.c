@@ -24,9 +24,9 @@ static void enter(struct signal *signal, int signum)
 
     while (*at != NULL)
         at = &(*at)->next;
-    *at = signal;
     signal->next = NULL;
     signal->signum = signum;
+    *at = signal; /* last: a fork in between leaves the child a sound list */
 }
 
 static void leave(struct signal *signal)
