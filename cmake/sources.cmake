@@ -8,14 +8,17 @@ set(loop_core_sources
     src/error.c
     src/handle.c
     src/loop.c
+    src/names.c
     src/op.c
     src/phase.c
+    src/pool.c
     src/stream.c
     src/task.c
     src/tcp.c
     src/timer.c
     src/timer_heap.c
     src/version.c
+    src/work.c
 )
 
 set(loop_posix_sources
@@ -23,9 +26,11 @@ set(loop_posix_sources
     src/posix/error.c
     src/posix/fd_table.c
     src/posix/io.c
+    src/posix/names.c
     src/posix/readiness.c
     src/posix/socket.c
     src/posix/sys.c
+    src/posix/thread.c
 )
 
 set(loop_epoll_sources

@@ -82,7 +82,8 @@ enum phase {
 
 enum post_kind {
     POST_TASK,
-    POST_ASYNC
+    POST_ASYNC,
+    POST_WORK
 };
 
 /* Stands in loop->posted, a stack that many threads push and the loop's thread takes whole. */
@@ -111,6 +112,31 @@ struct async {
     atomic_uint state; /* enum async_state */
 };
 FITS(struct async, loop_async_t);
+
+/* ------------------------------------------------------------------------------------------------------- work pool -- */
+
+enum work_state {
+    WORK_QUEUED = 1, /* in its lane's queue */
+    WORK_RUNNING,    /* a thread of the lane has it */
+    WORK_FINISHED    /* posted, or just about to be */
+};
+
+struct lane;
+
+struct work {
+    void *data; /* public */
+    struct post_node node;
+    struct link all;    /* loop->works */
+    struct link queued; /* its lane's queue */
+    loop_t *loop;
+    struct lane *lane;
+    loop_work_cb work_cb;
+    loop_after_work_cb after_cb;
+    int status;     /* this and state: under the lane's lock until it is posted */
+    uint8_t state;  /* enum work_state */
+    bool in_flight; /* accepted and not yet delivered: the loop's thread only */
+};
+FITS(struct work, loop_work_t);
 
 /* ------------------------------------------------------------------------------------------------------ descriptors -- */
 
@@ -271,6 +297,9 @@ struct loop {
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
+    struct link works; /* accepted and not yet delivered, first submitted first */
+    loop_pool_t *pool; /* NULL before the first use */
+    bool pool_is_own;
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
     struct post_node *tasks; /* taken from posted, in order, not yet run */
@@ -286,6 +315,8 @@ struct loop {
 uint64_t loop__now(loop_t *loop);
 
 /* alloc.c: resize as loop_allocator_t has it */
+/* The wanted allocator, or the standard one for NULL. LOOP_EINVAL: it has no function. */
+int loop__allocator_choose(const loop_allocator_t *wanted, loop_allocator_t *result);
 void *loop__resize(loop_t *loop, void *ptr, size_t size);
 void loop__free(loop_t *loop, void *ptr);
 
@@ -325,6 +356,34 @@ void loop__tasks_close(loop_t *loop);
 /* async.c */
 void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
+
+/* pool.c: threads and queues */
+void loop__pool_use(loop_pool_t *pool); /* by one more loop */
+void loop__pool_leave(loop_pool_t *pool);
+/* Queues work, whose loop and callbacks are set. LOOP_EAGAIN: it was not. */
+int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);
+/* 0: a queued one was posted as LOOP_ECANCELED, now or before. LOOP_EBUSY: too late. */
+int loop__pool_cancel(struct work *work);
+/* Queues work again where it was in the parent: see loop__work_forked(). LOOP_EAGAIN. */
+int loop__pool_resubmit(struct work *work);
+/* In the child of a fork: forgets threads and queues, once, whichever loop asks first. LOOP_ENOMEM: ask again. */
+int loop__pool_forked(loop_pool_t *pool);
+
+/* work.c */
+/* 0, or why the loop takes no such request now: LOOP_EINVAL, LOOP_ECLOSED, LOOP_EBUSY. */
+int loop__work_check(const loop_t *loop, const loop_work_t *work);
+/* Submits what was checked: LOOP_EAGAIN, LOOP_ENOMEM. */
+int loop__work_submit(loop_t *loop, loop_work_t *work, loop_lane lane, loop_work_cb work_cb,
+                      loop_after_work_cb after_cb);
+void loop__work_deliver(struct work *work);
+/* Leaves the pool, and joins the threads of one that is the loop's own. */
+void loop__work_close(loop_t *loop);
+/*
+ * For loop_fork(), in the child, where no thread of a pool exists: what was queued waits for threads of this process, what
+ * had finished is delivered with its result, and what was running is delivered as LOOP_ECANCELED. Once for each loop.
+ * LOOP_ENOMEM: nothing is lost, it may be called again.
+ */
+int loop__work_forked(loop_t *loop);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);
