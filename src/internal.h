@@ -366,6 +366,8 @@ int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);
 int loop__pool_cancel(struct work *work);
 /* Queues work again where it was in the parent: see loop__work_forked(). LOOP_EAGAIN. */
 int loop__pool_resubmit(struct work *work);
+/* Whether the pool came by a fork, and its threads are in another process. */
+bool loop__pool_of_parent(const loop_pool_t *pool);
 /* In the child of a fork: forgets threads and queues, once, whichever loop asks first. LOOP_ENOMEM: ask again. */
 int loop__pool_forked(loop_pool_t *pool);
 

@@ -48,8 +48,8 @@ int loop_close(loop_t *loop)
     if (loop->running || loop->closing || !list_empty(&loop->handles) || loop->active_ops > 0)
         return LOOP_EBUSY;
     loop->closing = true;
-    loop__tasks_close(loop);
     loop__work_close(loop);
+    loop__tasks_close(loop);
     loop->backend->close(loop);
     loop__free(loop, loop->timers.entries);
     loop__free(loop, loop->scratch);

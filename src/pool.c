@@ -228,6 +228,11 @@ static void end_threads(struct lane *lane)
     lane_destroy(lane);
 }
 
+bool loop__pool_of_parent(const loop_pool_t *pool)
+{
+    return pool->process != loop__process_id();
+}
+
 int loop_pool_destroy(loop_pool_t *pool)
 {
     loop_allocator_t allocator;
@@ -238,7 +243,7 @@ int loop_pool_destroy(loop_pool_t *pool)
     if (atomic_load(&pool->loops) != 0)
         return LOOP_EBUSY;
     /* In the child of a fork nobody answers, and a lock may have been copied while one of them held it. */
-    if (pool->process == loop__process_id()) {
+    if (!loop__pool_of_parent(pool)) {
         for (int i = 0; i < LOOP_LANE_COUNT; i++)
             end_threads(&pool->lanes[i]);
     }
@@ -260,9 +265,7 @@ void loop__pool_leave(loop_pool_t *pool)
 /* Locks are made anew: who held them at the time of the fork, if anybody did, is not here. */
 int loop__pool_forked(loop_pool_t *pool)
 {
-    uint64_t process = loop__process_id();
-
-    if (pool->process == process)
+    if (!loop__pool_of_parent(pool))
         return 0;
     for (int i = 0; i < LOOP_LANE_COUNT; i++) {
         struct lane *lane = &pool->lanes[i];
@@ -275,7 +278,7 @@ int loop__pool_forked(loop_pool_t *pool)
         lane->running = 0;
         lane->started = 0;
     }
-    pool->process = process;
+    pool->process = loop__process_id();
     return 0;
 }
 

@@ -37,11 +37,16 @@ static int make_own_pool(loop_t *loop)
 
 void loop__work_close(loop_t *loop)
 {
-    if (loop->pool == NULL)
+    loop_pool_t *pool = loop->pool;
+
+    if (pool == NULL)
         return;
-    loop__pool_leave(loop->pool);
+    if (loop__pool_of_parent(pool))
+        atomic_store(&loop->posters, 0); /* threads that this process does not have */
+    loop->pool = NULL;
+    loop__pool_leave(pool);
     if (loop->pool_is_own)
-        (void)loop_pool_destroy(loop->pool);
+        (void)loop_pool_destroy(pool);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- work -- */
