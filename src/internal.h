@@ -297,8 +297,9 @@ struct loop {
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
-    struct link works; /* accepted and not yet delivered, first submitted first */
-    loop_pool_t *pool; /* NULL before the first use */
+    struct link works;     /* accepted and not yet delivered, first submitted first */
+    loop_pool_t *pool;     /* NULL before the first use */
+    uint64_t pool_process; /* in which process the loop and its pool last agreed */
     bool pool_is_own;
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
@@ -358,7 +359,8 @@ void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
 
 /* pool.c: threads and queues */
-void loop__pool_use(loop_pool_t *pool); /* by one more loop */
+/* One more loop uses it: the process whose threads it has. */
+uint64_t loop__pool_use(loop_pool_t *pool);
 void loop__pool_leave(loop_pool_t *pool);
 /* Queues work, whose loop and callbacks are set. LOOP_EAGAIN: it was not. */
 int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);
@@ -368,8 +370,10 @@ int loop__pool_cancel(struct work *work);
 int loop__pool_resubmit(struct work *work);
 /* Whether the pool came by a fork, and its threads are in another process. */
 bool loop__pool_of_parent(const loop_pool_t *pool);
-/* In the child of a fork: forgets threads and queues, once, whichever loop asks first. LOOP_ENOMEM: ask again. */
-int loop__pool_forked(loop_pool_t *pool);
+/* Makes the pool one of this process: in the child of a fork it forgets threads and queues, once, whichever loop asks first.
+ * LOOP_ENOMEM: ask again. */
+int loop__pool_adopt(loop_pool_t *pool);
+uint64_t loop__pool_process(const loop_pool_t *pool);
 
 /* work.c */
 /* 0, or why the loop takes no such request now: LOOP_EINVAL, LOOP_ECLOSED, LOOP_EBUSY. */
@@ -382,8 +386,8 @@ void loop__work_deliver(struct work *work);
 void loop__work_close(loop_t *loop);
 /*
  * For loop_fork(), in the child, where no thread of a pool exists: what was queued waits for threads of this process, what
- * had finished is delivered with its result, and what was running is delivered as LOOP_ECANCELED. Once for each loop.
- * LOOP_ENOMEM: nothing is lost, it may be called again.
+ * had finished is delivered with its result, and what was running is delivered as LOOP_ECANCELED. Each loop has to say so
+ * for itself; saying it twice does nothing. LOOP_ENOMEM: nothing is lost, it may be called again.
  */
 int loop__work_forked(loop_t *loop);
 

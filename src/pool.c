@@ -252,9 +252,15 @@ int loop_pool_destroy(loop_pool_t *pool)
     return 0;
 }
 
-void loop__pool_use(loop_pool_t *pool)
+uint64_t loop__pool_process(const loop_pool_t *pool)
+{
+    return pool->process;
+}
+
+uint64_t loop__pool_use(loop_pool_t *pool)
 {
     atomic_fetch_add(&pool->loops, 1);
+    return pool->process;
 }
 
 void loop__pool_leave(loop_pool_t *pool)
@@ -263,7 +269,7 @@ void loop__pool_leave(loop_pool_t *pool)
 }
 
 /* Locks are made anew: who held them at the time of the fork, if anybody did, is not here. */
-int loop__pool_forked(loop_pool_t *pool)
+int loop__pool_adopt(loop_pool_t *pool)
 {
     if (!loop__pool_of_parent(pool))
         return 0;

@@ -5,13 +5,18 @@
 
 int loop_set_pool(loop_t *loop, loop_pool_t *pool)
 {
+    int error;
+
     if (loop == NULL || pool == NULL)
         return LOOP_EINVAL;
     if (loop->closing)
         return LOOP_ECLOSED;
     if (loop->pool != NULL)
         return LOOP_EBUSY;
-    loop__pool_use(pool);
+    error = loop__pool_adopt(pool); /* it may be older than the process */
+    if (error != 0)
+        return error;
+    loop->pool_process = loop__pool_use(pool);
     loop->pool = pool;
     return 0;
 }
@@ -30,7 +35,7 @@ static int make_own_pool(loop_t *loop)
     error = loop_pool_create(&loop->pool, &options);
     if (error != 0)
         return error;
-    loop__pool_use(loop->pool);
+    loop->pool_process = loop__pool_use(loop->pool);
     loop->pool_is_own = true;
     return 0;
 }
@@ -128,11 +133,14 @@ static void mark_posted(struct post_node *node)
  */
 int loop__work_forked(loop_t *loop)
 {
-    int error = loop->pool != NULL ? loop__pool_forked(loop->pool) : 0;
+    int error = loop->pool != NULL ? loop__pool_adopt(loop->pool) : 0;
 
     if (error != 0)
         return error;
-    atomic_store(&loop->posters, 0); /* their threads are not here */
+    if (loop->pool == NULL || loop->pool_process == loop__pool_process(loop->pool))
+        return 0;
+    loop->pool_process = loop__pool_process(loop->pool);
+    atomic_store(&loop->posters, 0); /* threads that this process does not have */
     mark_posted(loop->tasks);
     mark_posted(atomic_load(&loop->posted));
     for (struct link *link = loop->works.next; link != &loop->works; link = link->next) {
@@ -140,15 +148,15 @@ int loop__work_forked(loop_t *loop)
 
         if (work->state == WORK_POSTED) {
             work->state = WORK_FINISHED;
-        } else {
-            if (work->state == WORK_QUEUED && loop__pool_resubmit(work) == 0)
-                continue;
-            /* Begun and never to be ended; or no thread can be had. */
-            if (work->state != WORK_FINISHED)
-                work->status = LOOP_ECANCELED;
-            work->state = WORK_FINISHED;
-            (void)loop__post(loop, &work->node);
+            continue;
         }
+        if (work->state == WORK_QUEUED && loop__pool_resubmit(work) == 0)
+            continue;
+        /* Begun and never to be ended; or no thread can be had. */
+        if (work->state != WORK_FINISHED)
+            work->status = LOOP_ECANCELED;
+        work->state = WORK_FINISHED;
+        (void)loop__post(loop, &work->node);
     }
     return 0;
 }
