@@ -532,7 +532,8 @@ LOOP_EXTERN int loop_pool_create(loop_pool_t **pool, const loop_pool_options_t *
 LOOP_EXTERN int loop_pool_destroy(loop_pool_t *pool);
 
 /* Gives the loop a pool to use, in place of one of its own. The pool must outlive the loop.
- * Errors: LOOP_EBUSY (the loop has one: it was set, or the loop has used its own); LOOP_ECLOSED; LOOP_ENOMEM, LOOP_EAGAIN
+ * Errors: LOOP_EBUSY (the loop has one: it was set, or the loop has used its own); LOOP_EINVAL (also: the pool is another
+ * loop's own); LOOP_ECLOSED; LOOP_ENOMEM, LOOP_EAGAIN
  * (in the child of a fork, for a pool that was made before it). */
 LOOP_EXTERN int loop_set_pool(loop_t *loop, loop_pool_t *pool);
 

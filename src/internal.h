@@ -297,10 +297,9 @@ struct loop {
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
-    struct link works;     /* accepted and not yet delivered, first submitted first */
-    loop_pool_t *pool;     /* NULL before the first use */
-    uint64_t pool_process; /* in which process the loop and its pool last agreed */
-    bool pool_is_own;
+    struct link works;            /* accepted and not yet delivered, first submitted first */
+    loop_pool_t *pool;            /* NULL before the first use */
+    uint64_t pool_process;        /* in which process the loop and its pool last agreed */
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
     struct post_node *tasks; /* taken from posted, in order, not yet run */
@@ -359,8 +358,11 @@ void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
 
 /* pool.c: threads and queues */
-/* One more loop uses it: the process whose threads it has. */
-uint64_t loop__pool_use(loop_pool_t *pool);
+/* A pool for one loop, which uses it from now on. LOOP_ENOMEM, LOOP_EAGAIN. */
+int loop__pool_create_own(loop_pool_t **pool, const loop_allocator_t *allocator);
+/* One more loop uses it. LOOP_EINVAL: it is another's own. */
+int loop__pool_use(loop_pool_t *pool);
+/* A loop does not use it any more. A loop's own is destroyed. */
 void loop__pool_leave(loop_pool_t *pool);
 /* Queues work, whose loop and callbacks are set. LOOP_EAGAIN: it was not. */
 int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);

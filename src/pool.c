@@ -31,6 +31,7 @@ struct loop_pool {
     loop_allocator_t allocator;
     uint64_t process;  /* whose the threads are */
     atomic_uint loops; /* that use it */
+    bool own;          /* of one loop */
     struct lane lanes[LOOP_LANE_COUNT];
     struct loop__thread threads[];
 };
@@ -207,6 +208,7 @@ int loop_pool_create(loop_pool_t **result, const loop_pool_options_t *options)
         return LOOP_ENOMEM;
     pool->allocator = allocator;
     pool->process = loop__process_id();
+    pool->own = false;
     atomic_init(&pool->loops, 0);
     error = configure(pool, options);
     if (error != 0) {
@@ -226,6 +228,11 @@ static void end_threads(struct lane *lane)
     for (unsigned i = 0; i < lane->started; i++)
         loop__thread_join(&lane->threads[i]);
     lane_destroy(lane);
+}
+
+uint64_t loop__pool_process(const loop_pool_t *pool)
+{
+    return pool->process;
 }
 
 bool loop__pool_of_parent(const loop_pool_t *pool)
@@ -252,22 +259,6 @@ int loop_pool_destroy(loop_pool_t *pool)
     return 0;
 }
 
-uint64_t loop__pool_process(const loop_pool_t *pool)
-{
-    return pool->process;
-}
-
-uint64_t loop__pool_use(loop_pool_t *pool)
-{
-    atomic_fetch_add(&pool->loops, 1);
-    return pool->process;
-}
-
-void loop__pool_leave(loop_pool_t *pool)
-{
-    atomic_fetch_sub(&pool->loops, 1);
-}
-
 /* Locks are made anew: who held them at the time of the fork, if anybody did, is not here. */
 int loop__pool_adopt(loop_pool_t *pool)
 {
@@ -286,6 +277,40 @@ int loop__pool_adopt(loop_pool_t *pool)
     }
     pool->process = loop__process_id();
     return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- loops -- */
+
+int loop__pool_create_own(loop_pool_t **pool, const loop_allocator_t *allocator)
+{
+    loop_pool_options_t options = LOOP_POOL_OPTIONS_INIT;
+    int error;
+
+    options.allocator = allocator;
+    error = loop_pool_create(pool, &options);
+    if (error != 0)
+        return error;
+    (*pool)->own = true;
+    atomic_store(&(*pool)->loops, 1);
+    return 0;
+}
+
+int loop__pool_use(loop_pool_t *pool)
+{
+    int error = pool->own ? LOOP_EINVAL : loop__pool_adopt(pool); /* it may be older than the process */
+
+    if (error == 0)
+        atomic_fetch_add(&pool->loops, 1);
+    return error;
+}
+
+void loop__pool_leave(loop_pool_t *pool)
+{
+    bool own = pool->own; /* another thread may destroy one that is shared, from the next line on */
+
+    atomic_fetch_sub(&pool->loops, 1);
+    if (own)
+        (void)loop_pool_destroy(pool);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- metrics -- */

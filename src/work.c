@@ -13,11 +13,11 @@ int loop_set_pool(loop_t *loop, loop_pool_t *pool)
         return LOOP_ECLOSED;
     if (loop->pool != NULL)
         return LOOP_EBUSY;
-    error = loop__pool_adopt(pool); /* it may be older than the process */
+    error = loop__pool_use(pool);
     if (error != 0)
         return error;
-    loop->pool_process = loop__pool_use(pool);
     loop->pool = pool;
+    loop->pool_process = loop__pool_process(pool);
     return 0;
 }
 
@@ -28,16 +28,11 @@ loop_pool_t *loop_get_pool(const loop_t *loop)
 
 static int make_own_pool(loop_t *loop)
 {
-    loop_pool_options_t options = LOOP_POOL_OPTIONS_INIT;
-    int error;
+    int error = loop__pool_create_own(&loop->pool, &loop->allocator);
 
-    options.allocator = &loop->allocator;
-    error = loop_pool_create(&loop->pool, &options);
-    if (error != 0)
-        return error;
-    loop->pool_process = loop__pool_use(loop->pool);
-    loop->pool_is_own = true;
-    return 0;
+    if (error == 0)
+        loop->pool_process = loop__pool_process(loop->pool);
+    return error;
 }
 
 void loop__work_close(loop_t *loop)
@@ -50,8 +45,6 @@ void loop__work_close(loop_t *loop)
         atomic_store(&loop->posters, 0); /* threads that this process does not have */
     loop->pool = NULL;
     loop__pool_leave(pool);
-    if (loop->pool_is_own)
-        (void)loop_pool_destroy(pool);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- work -- */

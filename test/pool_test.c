@@ -58,6 +58,7 @@ static void a_loop_takes_a_pool_once_and_before_it_has_its_own(void **state)
 {
     loop_pool_t *pool = pool_of(0, 0);
     loop_t *loop = support_loop();
+    loop_t *second;
     struct item item;
 
     (void)state;
@@ -76,6 +77,10 @@ static void a_loop_takes_a_pool_once_and_before_it_has_its_own(void **state)
     assert_int_equal(loop_set_pool(loop, pool), LOOP_EBUSY);
     assert_true(loop_get_pool(loop) != pool);
     assert_int_equal(loop_pool_destroy(loop_get_pool(loop)), LOOP_EBUSY); /* a loop's own goes with the loop */
+    second = support_loop();
+    assert_int_equal(loop_set_pool(second, loop_get_pool(loop)), LOOP_EINVAL);
+    assert_null(loop_get_pool(second));
+    assert_ok(loop_close(second));
     support_finish(loop);
     assert_ok(loop_pool_destroy(pool));
 }
