@@ -203,13 +203,13 @@ typedef struct loop_check loop_check_t;
 typedef struct loop_idle loop_idle_t;
 typedef struct loop_async loop_async_t;
 typedef struct loop_task loop_task_t;
-typedef struct loop_work loop_work_t;
+typedef struct loop_work_request loop_work_t; /* in C++ a function may not have the name of a structure */
 typedef struct loop_pool loop_pool_t;
 typedef struct loop_desc loop_desc_t;
 typedef struct loop_op loop_op_t;
 typedef struct loop_tcp loop_tcp_t;
-typedef struct loop_getaddrinfo loop_getaddrinfo_t;
-typedef struct loop_getnameinfo loop_getnameinfo_t;
+typedef struct loop_getaddrinfo_request loop_getaddrinfo_t;
+typedef struct loop_getnameinfo_request loop_getnameinfo_t;
 
 #define LOOP_US(n) ((uint64_t)(n)*1000u)
 #define LOOP_MS(n) ((uint64_t)(n)*1000000u)
@@ -541,7 +541,7 @@ LOOP_EXTERN int loop_set_pool(loop_t *loop, loop_pool_t *pool);
 LOOP_EXTERN loop_pool_t *loop_get_pool(const loop_t *loop);
 
 /* What a lane does, and did since the pool was made. */
-typedef struct loop_pool_metrics {
+typedef struct {
     size_t size;            /* sizeof(loop_pool_metrics_t), set by the caller: LOOP_POOL_METRICS_INIT */
     unsigned most_threads;  /* the limits in force */
     unsigned queue_limit;   /* UINT32_MAX: none */
@@ -571,7 +571,7 @@ typedef struct loop_pool_metrics {
 LOOP_EXTERN int loop_pool_metrics(loop_pool_t *pool, loop_lane lane, loop_pool_metrics_t *metrics);
 
 /* One call to be made by a thread of a pool. Zero it (`= {0}` or memset) before its first use. */
-struct loop_work {
+struct loop_work_request {
     void *data; /* the caller's */
     uint64_t opaque[15];
 };
@@ -878,12 +878,12 @@ struct addrinfo;
 
 /* Requests. Zero one (`= {0}` or memset) before its first use. `work.data` is the caller's, and loop_work_cancel(&r->work)
  * cancels. */
-struct loop_getaddrinfo {
+struct loop_getaddrinfo_request {
     loop_work_t work;
     uint64_t opaque[10];
 };
 
-struct loop_getnameinfo {
+struct loop_getnameinfo_request {
     loop_work_t work;
     uint64_t opaque[10];
 };

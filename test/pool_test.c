@@ -329,9 +329,6 @@ static void a_pool_outlives_the_loops_that_come_and_go(void **state)
 
 #define CHILD_TIME 60
 
-/* Counters of a build for coverage, which a killed process would lose. */
-extern void __gcov_dump(void) __attribute__((weak));
-
 /* What the child finds, 0 if all is as it should be: the number of a line otherwise. */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -354,8 +351,6 @@ static void in_child(int (*check)(void))
         (void)alarm(CHILD_TIME);
         found = check();
         (void)!write(fds[1], &found, sizeof(found));
-        if (__gcov_dump != NULL)
-            __gcov_dump();
         (void)raise(SIGKILL);
     }
     assert_ok(close(fds[1]));
