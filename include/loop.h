@@ -533,8 +533,7 @@ LOOP_EXTERN int loop_pool_destroy(loop_pool_t *pool);
 
 /* Gives the loop a pool to use, in place of one of its own. The pool must outlive the loop.
  * Errors: LOOP_EBUSY (the loop has one: it was set, or the loop has used its own); LOOP_EINVAL (also: the pool is another
- * loop's own); LOOP_ECLOSED; LOOP_ENOMEM, LOOP_EAGAIN
- * (in the child of a fork, for a pool that was made before it). */
+ * loop's own); LOOP_ECLOSED; LOOP_ENOMEM, LOOP_EAGAIN (in the child of a fork, for a pool that was made before it). */
 LOOP_EXTERN int loop_set_pool(loop_t *loop, loop_pool_t *pool);
 
 /* The loop's pool; NULL before its first use, unless it was set, and for NULL. A loop's own pool goes with the loop. */
@@ -896,7 +895,7 @@ typedef void (*loop_getnameinfo_cb)(loop_getnameinfo_t *request, int status, con
  * LOOP_LANE_NAMES. node, service and hints (which may be NULL; its flags, family, socket type and protocol count) are copied.
  * cb(request, 0, list) gets a list that it frees with loop_freeaddrinfo(), then or later; cb(request, error, NULL) tells why
  * there is none: LOOP_EAI_* or the system's error, LOOP_ECANCELED if it was cancelled. A request that has begun goes on until
- * the resolver gives up, and loop_close() with it.
+ * the resolver gives up; loop_close() answers LOOP_EBUSY until then.
  * Names go to the resolver byte by byte: international ones have to be in ASCII form ("xn--…"), unless the system turns them
  * into it (AI_IDN of glibc).
  * Errors: LOOP_EINVAL (also: no cb, neither node nor service, node over 1024 bytes, service over 31); those of loop_work().
