@@ -254,8 +254,9 @@ typedef struct loop_options {
 LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
 
 /*
- * Frees a loop, joins the threads of its own pool, leaves one that was set. From its start until it returns loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call
- * with LOOP_ECANCELED, once. After it returned 0 nobody may use the loop, from any thread.
+ * Frees a loop, joins the threads of its own pool, leaves one that was set. From its start until it returns loop_post()
+ * answers LOOP_ECLOSED; tasks still queued run inside this call with LOOP_ECANCELED, once. After it returned 0 nobody may
+ * use the loop, from any thread.
  * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation or work has not completed, or
  * the call came from a callback of this loop.
  * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
