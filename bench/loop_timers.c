@@ -1,0 +1,48 @@
+/* loop: timers. */
+#include "bench.h"
+#include "loop.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+const uint32_t timers_per_second = 1000000000;
+
+static uint64_t fired;
+
+static void on_timer(loop_timer_t *timer)
+{
+    (void)timer;
+    fired++;
+}
+
+static void restart(loop_timer_t *timer, uint64_t timeout)
+{
+    if (loop_timer_start(timer, on_timer, timeout, 0) != 0)
+        bench_fail("loop_timer_start");
+}
+
+uint64_t timers_run(const struct timers_job *job)
+{
+    loop_timer_t *timers = bench_calloc(job->count, sizeof(*timers));
+    loop_t *loop;
+
+    BENCH_CHECK(loop_init(&loop, NULL) == 0);
+    for (uint32_t i = 0; i < job->count; i++)
+        BENCH_CHECK(loop_timer_init(loop, &timers[i]) == 0);
+    for (uint32_t i = 0; job->start && i < job->count; i++)
+        restart(&timers[i], job->first[i]);
+    for (uint32_t i = 0; job->later && i < job->count; i++)
+        restart(&timers[i], LOOP_SEC(1) + job->first[i]);
+    for (uint32_t i = 0; job->random && i < job->count; i++)
+        restart(&timers[i], job->second[i]);
+    for (uint32_t i = 0; job->stop && i < job->count; i++) {
+        if (loop_timer_stop(&timers[i]) != 0)
+            bench_fail("loop_timer_stop");
+    }
+    if (job->fire) {
+        (void)nanosleep(&(struct timespec){.tv_sec = job->later ? 2 : 1, .tv_nsec = 1000000}, NULL);
+        BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 0);
+    }
+    /* The loop and its timers end with the process: closing a million of them is no phase. */
+    return fired;
+}
