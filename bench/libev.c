@@ -73,16 +73,27 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     fired++;
 }
 
-static ev_tstamp seconds(uint32_t timeout)
+static void start(struct ev_loop *loop, ev_timer *timer, const ev_timer *end, const uint32_t *timeout)
 {
-    return timeout * 1e-9;
+    for (; timer != end; timer++, timeout++) {
+        ev_timer_set(timer, *timeout * 1e-9, 0.);
+        ev_timer_start(loop, timer);
+    }
 }
 
 /* The cheapest way to move a timer that libev has. It leaves a repeat, which is taken away before the timer fires. */
-static void restart(struct ev_loop *loop, ev_timer *timer, ev_tstamp timeout)
+static void restart(struct ev_loop *loop, ev_timer *timer, const ev_timer *end, const uint32_t *timeout, ev_tstamp more)
 {
-    timer->repeat = timeout;
-    ev_timer_again(loop, timer);
+    for (; timer != end; timer++, timeout++) {
+        timer->repeat = more + *timeout * 1e-9;
+        ev_timer_again(loop, timer);
+    }
+}
+
+static void stop(struct ev_loop *loop, ev_timer *timer, const ev_timer *end)
+{
+    for (; timer != end; timer++)
+        ev_timer_stop(loop, timer);
 }
 
 uint64_t timers_run(const struct timers_job *job)
@@ -93,16 +104,14 @@ uint64_t timers_run(const struct timers_job *job)
     BENCH_CHECK(loop != NULL);
     for (uint32_t i = 0; i < job->count; i++)
         ev_init(&timers[i], on_timer);
-    for (uint32_t i = 0; job->start && i < job->count; i++) {
-        ev_timer_set(&timers[i], seconds(job->first[i]), 0.);
-        ev_timer_start(loop, &timers[i]);
-    }
-    for (uint32_t i = 0; job->later && i < job->count; i++)
-        restart(loop, &timers[i], 1 + seconds(job->first[i]));
-    for (uint32_t i = 0; job->random && i < job->count; i++)
-        restart(loop, &timers[i], seconds(job->second[i]));
-    for (uint32_t i = 0; job->stop && i < job->count; i++)
-        ev_timer_stop(loop, &timers[i]);
+    if (job->start)
+        start(loop, timers, timers + job->count, job->first);
+    if (job->later)
+        restart(loop, timers, timers + job->count, job->first, 1.);
+    if (job->random)
+        restart(loop, timers, timers + job->count, job->second, 0.);
+    if (job->stop)
+        stop(loop, timers, timers + job->count);
     if (job->fire) {
         for (uint32_t i = 0; i < job->count; i++)
             timers[i].repeat = 0;

@@ -15,10 +15,20 @@ static void on_timer(loop_timer_t *timer)
     fired++;
 }
 
-static void restart(loop_timer_t *timer, uint64_t timeout)
+static void start(loop_timer_t *timer, const loop_timer_t *end, const uint32_t *timeout, uint64_t more)
 {
-    if (loop_timer_start(timer, on_timer, timeout, 0) != 0)
-        bench_fail("loop_timer_start");
+    for (; timer != end; timer++, timeout++) {
+        if (loop_timer_start(timer, on_timer, more + *timeout, 0) != 0)
+            bench_fail("loop_timer_start");
+    }
+}
+
+static void stop(loop_timer_t *timer, const loop_timer_t *end)
+{
+    for (; timer != end; timer++) {
+        if (loop_timer_stop(timer) != 0)
+            bench_fail("loop_timer_stop");
+    }
 }
 
 uint64_t timers_run(const struct timers_job *job)
@@ -29,16 +39,14 @@ uint64_t timers_run(const struct timers_job *job)
     BENCH_CHECK(loop_init(&loop, NULL) == 0);
     for (uint32_t i = 0; i < job->count; i++)
         BENCH_CHECK(loop_timer_init(loop, &timers[i]) == 0);
-    for (uint32_t i = 0; job->start && i < job->count; i++)
-        restart(&timers[i], job->first[i]);
-    for (uint32_t i = 0; job->later && i < job->count; i++)
-        restart(&timers[i], LOOP_SEC(1) + job->first[i]);
-    for (uint32_t i = 0; job->random && i < job->count; i++)
-        restart(&timers[i], job->second[i]);
-    for (uint32_t i = 0; job->stop && i < job->count; i++) {
-        if (loop_timer_stop(&timers[i]) != 0)
-            bench_fail("loop_timer_stop");
-    }
+    if (job->start)
+        start(timers, timers + job->count, job->first, 0);
+    if (job->later)
+        start(timers, timers + job->count, job->first, LOOP_SEC(1));
+    if (job->random)
+        start(timers, timers + job->count, job->second, 0);
+    if (job->stop)
+        stop(timers, timers + job->count);
     if (job->fire) {
         (void)nanosleep(&(struct timespec){.tv_sec = job->later ? 2 : 1, .tv_nsec = 1000000}, NULL);
         BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 0);

@@ -10,6 +10,11 @@ shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# All on one CPU: what two threads do then depends less on chance.
+if taskset -cp $$ >/dev/null 2>&1; then
+    taskset -cp "$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')" $$ >/dev/null
+fi
+
 fail() {
     echo "measure: $*" >&2
     exit 1
@@ -33,7 +38,7 @@ run() {
 }
 
 instructions() { # instructions PROGRAM ARGUMENT...
-    run "valgrind --tool=callgrind --callgrind-out-file=/dev/null --log-file=$work/callgrind" "$@"
+    run "valgrind --tool=callgrind --fair-sched=try --callgrind-out-file=/dev/null --log-file=$work/callgrind" "$@"
     sed -n 's/.*Collected : *//p' "$work/callgrind"
 }
 

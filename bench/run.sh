@@ -16,11 +16,10 @@ shift
 
 pin=
 batch=
-if command -v taskset >/dev/null 2>&1; then
-    cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
-    pin="taskset -c $cpu"
+if taskset -cp $$ >/dev/null 2>&1; then
+    pin="taskset -c $(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')"
 fi
-if command -v chrt >/dev/null 2>&1; then
+if chrt --batch 0 true 2>/dev/null; then
     batch="chrt --batch 0"
 fi
 
