@@ -71,7 +71,7 @@ struct wake_job {
 uint64_t wake_run(const struct wake_job *job);
 
 /* Makes and frees a loop, that many times. Returns how many there were. */
-uint64_t start_run(uint64_t rounds);
+uint64_t start_run(uint64_t count);
 
 /* Opens a handle for each connection and reads from it; with `close` closes them all within one turn and waits for the end of
  * the last. Returns the number of handles opened, or closed. */

@@ -186,16 +186,16 @@ uint64_t wake_run(const struct wake_job *job)
 
 /* ------------------------------------------------------------------------------------------------------- start, close -- */
 
-uint64_t start_run(uint64_t times)
+uint64_t start_run(uint64_t count)
 {
-    for (uint64_t i = 0; i < times; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 
         if (loop == NULL)
             return i;
         ev_loop_destroy(loop);
     }
-    return times;
+    return count;
 }
 
 uint64_t close_run(const struct close_job *job)

@@ -233,15 +233,15 @@ uint64_t wake_run(const struct wake_job *job)
 
 /* ------------------------------------------------------------------------------------------------------- start, close -- */
 
-uint64_t start_run(uint64_t times)
+uint64_t start_run(uint64_t count)
 {
-    for (uint64_t i = 0; i < times; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         uv_loop_t loop;
 
         if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
             return i;
     }
-    return times;
+    return count;
 }
 
 static uint64_t closed;

@@ -4,15 +4,15 @@
 
 static uint64_t closed;
 
-uint64_t start_run(uint64_t rounds)
+uint64_t start_run(uint64_t count)
 {
-    for (uint64_t i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         loop_t *loop;
 
         if (loop_init(&loop, NULL) != 0 || loop_close(loop) != 0)
             return i;
     }
-    return rounds;
+    return count;
 }
 
 static void on_read(loop_tcp_t *tcp, ptrdiff_t n, const loop_buf_t *buf)
