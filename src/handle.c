@@ -23,6 +23,10 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->type = (uint8_t)type;
     handle->flags = HANDLE_REF;
     list_push(&loop->handles, &handle->all);
+    for (struct walk *walk = loop->walks; walk != NULL; walk = walk->outer) {
+        if (walk->end == &loop->handles)
+            walk->end = &handle->all;
+    }
     return 0;
 }
 
@@ -182,6 +186,12 @@ void loop__handle_closed(struct handle *handle)
 
 void loop__handle_forget(struct handle *handle)
 {
+    for (struct walk *walk = handle->loop->walks; walk != NULL; walk = walk->outer) {
+        if (walk->next == &handle->all)
+            walk->next = handle->all.next;
+        if (walk->end == &handle->all)
+            walk->end = handle->all.next;
+    }
     list_remove(&handle->all);
     handle->type = LOOP_UNKNOWN_HANDLE;
     handle->flags = HANDLE_CLOSING;
@@ -203,4 +213,18 @@ void loop__handles_run_closing(loop_t *loop)
             cb((loop_handle_t *)handle);
         handle = next;
     }
+}
+
+void loop__handles_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
+{
+    struct walk walk = {loop->handles.next, &loop->handles, loop->walks};
+
+    loop->walks = &walk;
+    while (walk.next != walk.end) {
+        struct link *link = walk.next;
+
+        walk.next = link->next;
+        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
+    }
+    loop->walks = walk.outer;
 }

@@ -279,6 +279,13 @@ enum wake_state {
     WAKE_AWAKE   /* the loop will look at its queue before it sleeps */
 };
 
+/* A walk over loop->handles, which stay in their list: others look through it meanwhile. */
+struct walk {
+    struct link *next; /* moves on when the handle it stands at leaves the list */
+    struct link *end;  /* the first that was not there when the walk began, or the head of the list */
+    struct walk *outer;
+};
+
 #define SCRATCH_SIZE 65536u
 #define FOREVER (-1)     /* a time to wait */
 #define NEVER UINT64_MAX /* an instant */
@@ -300,6 +307,7 @@ struct loop {
     size_t active_ops;
     struct timer_heap timers;
     struct link handles;
+    struct walk *walks; /* that are going on over handles, the innermost first */
     struct link phases[PHASE_COUNT];
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
@@ -336,6 +344,7 @@ void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
+void loop__handles_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg);
 
 /* timer.c */
 void loop__timers_run(loop_t *loop);

@@ -62,7 +62,7 @@ int loop_close(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    if (loop->running || loop->closing || !list_empty(&loop->handles) || loop->active_ops > 0)
+    if (loop->running || loop->closing || loop->walks != NULL || !list_empty(&loop->handles) || loop->active_ops > 0)
         return LOOP_EBUSY;
     loop->closing = true;
     loop__tasks_close(loop);
@@ -236,7 +236,7 @@ static int enter(loop_t *loop)
 {
     uintptr_t thread = loop__thread_id();
 
-    if (loop->running || loop->closing)
+    if (loop->running || loop->closing || loop->walks != NULL)
         return LOOP_EBUSY;
     if (loop->thread != thread && loop->thread != 0 && !(loop->flags & LOOP_HANDOVER))
         return LOOP_EINVAL;
@@ -325,17 +325,8 @@ int loop_stop(loop_t *loop)
 
 int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
 {
-    struct link batch;
-
     if (loop == NULL || cb == NULL)
         return LOOP_EINVAL;
-    /* One handle at a time moves back before its callback, so that the callback may close any and open new ones. */
-    list_take(&loop->handles, &batch);
-    while (!list_empty(&batch)) {
-        struct link *link = list_pop(&batch);
-
-        list_push(&loop->handles, link);
-        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
-    }
+    loop__handles_walk(loop, cb, arg);
     return 0;
 }

@@ -1,0 +1,141 @@
+/* What the random test (model_test.c) found, each in its smallest form. */
+#include "op_fixture.h"
+
+#include <unistd.h>
+
+/* --------------------------------------------------------------------------------------------------------------- walk -- */
+
+static loop_timer_t timers[4];
+static loop_timer_t late[4];
+static char order[64];
+static int results[4];
+static int fds[2];
+
+static void begin_timers(void)
+{
+    begin();
+    memset(order, 0, sizeof(order));
+    for (int i = 0; i < 4; i++)
+        assert_ok(loop_timer_init(loop, &timers[i]));
+}
+
+static void note_name(loop_handle_t *handle, void *arg)
+{
+    char name[2] = {'?', '\0'};
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        if (handle == &timers[i].handle)
+            name[0] = (char)('a' + i);
+        else if (handle == &late[i].handle)
+            name[0] = (char)('A' + i);
+    }
+    (void)strncat(order, name, sizeof(order) - strlen(order) - 1);
+}
+
+static void note_and_open(loop_handle_t *handle, void *arg)
+{
+    int *opened = arg;
+
+    note_name(handle, NULL);
+    if (*opened < 4)
+        assert_ok(loop_timer_init(loop, &late[(*opened)++]));
+}
+
+static void a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles(void **state)
+{
+    int opened = 0;
+
+    (void)state;
+    begin_timers();
+    assert_ok(loop_walk(loop, note_and_open, &opened));
+    assert_string_equal(order, "abcd");
+    order[0] = '\0';
+    assert_ok(loop_walk(loop, note_name, NULL));
+    assert_string_equal(order, "abcdABCD");
+    support_finish(loop);
+}
+
+static void walk_again(loop_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle == &timers[1].handle)
+        assert_ok(loop_walk(loop, note_name, NULL));
+}
+
+static void a_walk_in_a_walk_visits_every_handle(void **state)
+{
+    (void)state;
+    begin_timers();
+    assert_ok(loop_walk(loop, walk_again, NULL));
+    assert_string_equal(order, "abcd");
+    support_finish(loop);
+}
+
+static void detach_both(loop_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle != &left.handle)
+        return;
+    assert_ok(loop_desc_detach(&right)); /* the next one */
+    assert_ok(loop_desc_detach(&left));  /* the one the walk stands at */
+}
+
+static void handles_may_leave_during_a_walk(void **state)
+{
+    (void)state;
+    begin_with(SOCK_STREAM);
+    fds[0] = loop_desc_fd(&left);
+    fds[1] = loop_desc_fd(&right);
+    assert_ok(loop_walk(loop, detach_both, NULL));
+    order[0] = '\0';
+    assert_ok(loop_walk(loop, note_name, NULL));
+    assert_string_equal(order, "");
+    support_finish(loop);
+    assert_ok(close(fds[0]));
+    assert_ok(close(fds[1]));
+}
+
+static void call_forbidden(loop_handle_t *handle, void *arg)
+{
+    loop_op_t *op;
+
+    (void)handle;
+    (void)arg;
+    results[0] = loop_run(loop, LOOP_RUN_NOWAIT);
+    results[1] = loop_wait(loop, &op, 1, 0);
+    results[2] = loop_close(loop);
+}
+
+static void a_walk_outside_of_a_run_refuses_runs_in_its_callback(void **state)
+{
+    (void)state;
+    begin_timers();
+    assert_ok(loop_walk(loop, call_forbidden, NULL));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(results[i], LOOP_EBUSY);
+    support_finish(loop);
+}
+
+static void attach_again(loop_handle_t *handle, void *arg)
+{
+    loop_desc_t second;
+
+    (void)arg;
+    if (handle == &left.handle)
+        results[0] = loop_desc_attach(loop, &second, loop_desc_fd(&right), 0);
+}
+
+static void a_second_watcher_is_refused_also_during_a_walk(void **state)
+{
+    (void)state;
+    begin_with(SOCK_STREAM);
+    assert_ok(loop_walk(loop, attach_again, NULL));
+    assert_int_equal(results[0], LOOP_EEXIST);
+    support_finish(loop);
+}
+
+LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
+               TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
+               TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
+               TEST(a_second_watcher_is_refused_also_during_a_walk))
