@@ -385,16 +385,27 @@ int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsi
     return error != 0 ? error : loop__op_submit((struct op *)op);
 }
 
-static int receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
+static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs,
                    struct sockaddr_storage *from, loop_op_cb cb, uint8_t stream)
 {
-    int error = transfer(desc, op, OP_RECEIVE, bufs, nbufs, cb);
+    struct op *op = (struct op *)public_op;
+    int error = transfer(desc, public_op, OP_RECEIVE, bufs, nbufs, cb);
 
     if (error != 0)
         return error;
-    ((struct op *)op)->from = from;
-    ((struct op *)op)->stream = stream;
-    return loop__op_submit((struct op *)op);
+    op->from = from;
+    op->stream = stream;
+    if (!stream)
+        return loop__op_submit(op);
+    /* A first result that is there at once is not the last use of the array. */
+    error = loop__op_keep(op);
+    if (error == 0)
+        error = loop__op_submit(op);
+    if (error != 0) {
+        release(op);
+        op->state = OP_IDLE;
+    }
+    return error;
 }
 
 int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,

@@ -135,7 +135,61 @@ static void a_second_watcher_is_refused_also_during_a_walk(void **state)
     support_finish(loop);
 }
 
+/* ----------------------------------------------------------------------------------------------------------- streams -- */
+
+static char taken[4][8];
+static int count;
+
+static void take(loop_op_t *op)
+{
+    if (op->flags & LOOP_OP_MORE)
+        (void)snprintf(taken[count++ % 4], sizeof(taken[0]), "%.*s", (int)op->bytes, (const char *)op->data);
+    else
+        note(op);
+}
+
+static void read_one(char data[8])
+{
+    loop_op_t op = {0};
+    loop_buf_t in = buf_of(data, 8);
+
+    assert_ok(loop_op_receive(&left, &op, &in, 1, NULL, note));
+    run_until(1);
+    assert_ok(op.status);
+}
+
+static void a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers(void **state)
+{
+    loop_op_t op = {0};
+    char data[8];
+
+    (void)state;
+    for (unsigned pieces = 1; pieces <= 2; pieces++) {
+        loop_buf_t in[2] = {buf_of(data, 4), buf_of(data + 4, 4)};
+
+        begin_with(SOCK_DGRAM);
+        count = 0;
+        for (int i = 0; i < 4; i++) {
+            const char text[4] = {'n', 'o', (char)('0' + i), '.'};
+
+            assert_int_equal(write(loop_desc_fd(&right), text, 4), 4);
+        }
+        read_one(data); /* the descriptor is known to be readable from here on */
+        op.data = data;
+        assert_ok(loop_op_receive_stream(&left, &op, in, pieces, NULL, take));
+        memset(in, 0xee, sizeof(in)); /* the array is the caller's again */
+        for (int i = 0; count < 3; i++) {
+            assert_true(i < 100);
+            assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        }
+        assert_string_equal(taken[0], "no1.");
+        assert_string_equal(taken[2], "no3.");
+        support_finish(loop);
+    }
+}
+
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
                TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
-               TEST(a_second_watcher_is_refused_also_during_a_walk))
+               TEST(a_second_watcher_is_refused_also_during_a_walk),
+               TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers))
