@@ -188,8 +188,35 @@ static void a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers(voi
     }
 }
 
+/* --------------------------------------------------------------------------------------------------------- readiness -- */
+
+static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void **state)
+{
+    loop_op_t read = {0};
+    loop_op_t ready = {0};
+    char data[8];
+    loop_buf_t in = buf_of(data, 8);
+
+    (void)state;
+    begin();
+    support_socket_pair(fds);
+    assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
+    (void)loop_run(loop, LOOP_RUN_NOWAIT); /* the edges of the beginning are over */
+    assert_ok(loop_op_read(&left, &read, &in, 1, note));
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_ok(loop_op_ready(&left, &ready, LOOP_READABLE | LOOP_WRITABLE, note));
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_int_equal(completions, 1);
+    assert_ptr_equal(done[0], &ready);
+    assert_int_equal(ready.flags, LOOP_WRITABLE);
+    assert_ok(loop_handle_close(&left.handle, NULL));
+    support_finish(loop);
+    assert_ok(close(fds[1]));
+}
+
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
                TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
                TEST(a_second_watcher_is_refused_also_during_a_walk),
-               TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers))
+               TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
+               TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it))

@@ -367,8 +367,10 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
     int error;
 
     (void)loop;
-    /* Readiness is asked of the system: the descriptor's user reads and writes behind our back. */
-    if (first && ((desc->flags & direction) || op->kind == OP_READY))
+    /* Readiness is asked of the system: the descriptor's user reads and writes behind our back. A wait for both directions
+     * stands among the reads, and those before it say nothing about writing. */
+    if (op->kind == OP_READY ? first || op->events == (LOOP_READABLE | LOOP_WRITABLE) :
+                               first && (desc->flags & direction))
         outcome = attempt(op, &status);
     if (outcome == ATTEMPT_DONE) {
         loop__op_finish(op, status);
