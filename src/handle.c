@@ -24,6 +24,8 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->flags = HANDLE_REF;
     list_push(&loop->handles, &handle->all);
     for (struct walk *walk = loop->walks; walk != NULL; walk = walk->outer) {
+        if (walk->next == &loop->handles)
+            walk->next = &handle->all;
         if (walk->end == &loop->handles)
             walk->end = &handle->all;
     }

@@ -56,6 +56,22 @@ static void a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles(voi
     support_finish(loop);
 }
 
+static void open_at_the_end(loop_handle_t *handle, void *arg)
+{
+    note_name(handle, NULL);
+    if (handle == &timers[3].handle)
+        assert_ok(loop_timer_init(arg, &late[0]));
+}
+
+static void the_last_handle_of_a_walk_may_open_another(void **state)
+{
+    (void)state;
+    begin_timers();
+    assert_ok(loop_walk(loop, open_at_the_end, loop));
+    assert_string_equal(order, "abcd");
+    support_finish(loop);
+}
+
 static void walk_again(loop_handle_t *handle, void *arg)
 {
     (void)arg;
@@ -215,7 +231,7 @@ static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void *
 }
 
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
-               TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
+               TEST(the_last_handle_of_a_walk_may_open_another), TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
                TEST(a_second_watcher_is_refused_also_during_a_walk),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
