@@ -151,6 +151,35 @@ static void a_second_watcher_is_refused_also_during_a_walk(void **state)
     support_finish(loop);
 }
 
+/* -------------------------------------------------------------------------------------------------------------- phases -- */
+
+static loop_check_t checks[3];
+
+static void note_check(loop_check_t *check)
+{
+    const char name[2] = {(char)('a' + (check - checks)), '\0'};
+
+    (void)strncat(order, name, sizeof(order) - strlen(order) - 1);
+    if (check == &checks[0])
+        assert_ok(loop_check_start(&checks[2], note_check));
+}
+
+static void what_starts_in_its_own_phase_comes_after_those_that_were_started_before(void **state)
+{
+    (void)state;
+    begin();
+    memset(order, 0, sizeof(order));
+    for (int i = 0; i < 3; i++)
+        assert_ok(loop_check_init(loop, &checks[i]));
+    assert_ok(loop_check_start(&checks[0], note_check));
+    assert_ok(loop_check_start(&checks[1], note_check));
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_string_equal(order, "ab");
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_string_equal(order, "ababc");
+    support_finish(loop);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- streams -- */
 
 static char taken[4][8];
@@ -234,5 +263,6 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(the_last_handle_of_a_walk_may_open_another), TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
                TEST(a_second_watcher_is_refused_also_during_a_walk),
+               TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it))
