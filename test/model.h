@@ -193,12 +193,13 @@ struct flow {
 
 struct flow *flow_new(void);
 void flow_unref(struct flow *flow);
-/* The next write: its data and, once it was accepted, its place in the order. */
-void flow_fill(const struct flow *flow, unsigned char *data, size_t offset, size_t length, size_t whole);
+/* The next write: its data, which may come in pieces, and once it was accepted its place in the order. */
+void flow_fill(const struct flow *flow, unsigned char *data, size_t offset, size_t length);
 struct sent *flow_send(struct flow *flow, size_t length);
 void flow_sent(struct flow *flow, struct sent *sent, size_t bytes, bool good);
 void flow_received(struct flow *flow, const unsigned char *data, size_t length);
-void flow_received_datagram(struct flow *flow, const unsigned char *data, size_t length, size_t room, bool truncated,
+/* False if it was none of this flow. */
+bool flow_received_datagram(struct flow *flow, const unsigned char *data, size_t length, size_t room, bool truncated,
                             int channel);
 void flow_eof(struct flow *flow);
 /* Nothing waits to be received and nothing is in flight: all that was sent has been received. */
@@ -284,6 +285,7 @@ struct end {
     loop_os_fd_t fd; /* LOOP_INVALID_FD: none. Of a TCP handle too */
     bool is_tcp;     /* a TCP handle */
     bool owned;      /* the descriptor closes with the handle */
+    bool robbed;     /* it was closed before the handle, and its number taken by another; fd is a duplicate */
     bool connecting;
     bool connected;
     bool failed;
@@ -499,6 +501,8 @@ struct world {
     uint64_t seq;
     uint64_t task_seq;
     struct sockaddr_storage loopback;
+    uint32_t run_rate; /* percent of the steps that run the loop */
+    bool storm;        /* most writes are short */
     /* tables */
     struct pair *pairs;
     int pair_count;
@@ -535,6 +539,9 @@ loop_os_fd_t system_socket(void);
 loop_os_fd_t system_listener(struct sockaddr_storage *addr);
 void system_small_buffers(loop_os_fd_t fd);
 void system_close(loop_os_fd_t fd);
+loop_os_fd_t system_duplicate(loop_os_fd_t fd);
+/* Gives a descriptor another number, closing what has it. */
+void system_renumber(loop_os_fd_t fd, loop_os_fd_t number);
 /* Bytes, 0 for the end, or a LOOP_E* code. */
 ptrdiff_t system_read(loop_os_fd_t fd, void *base, size_t len);
 ptrdiff_t system_write(loop_os_fd_t fd, const void *base, size_t len);

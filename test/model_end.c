@@ -75,6 +75,7 @@ static void on_gone(struct mhandle *h)
         memory_free(receipt, sizeof(*receipt));
     }
     e->last_receipt = NULL;
+    e->robbed = false;
     if (e->fd == LOOP_INVALID_FD)
         forget_flows(e);
 }
@@ -178,6 +179,8 @@ static void reset(struct end *e)
 
 static void reset_handle(struct end *e)
 {
+    e->robbed = false;
+
     for (int direction = READING; direction <= WRITING; direction++) {
         e->due[direction] = NEVER;
         e->over[direction] = false;
@@ -294,7 +297,8 @@ static bool is_empty(const struct end *e)
     return e->h.life == LIFE_NONE && e->fd == LOOP_INVALID_FD;
 }
 
-static void open_pair(struct pair *pair)
+/* number: what the first descriptor is to have; LOOP_INVALID_FD: it does not matter. */
+static void open_pair(struct pair *pair, loop_os_fd_t number)
 {
     struct sockaddr_storage addrs[2];
     loop_os_fd_t fds[2];
@@ -309,6 +313,10 @@ static void open_pair(struct pair *pair)
     }
     say("open a %s pair: ends %d and %d", end_kind_name(&pair->ends[0]), pair->ends[0].h.number, pair->ends[1].h.number);
     system_pair(pair->kind, fds, addrs);
+    if (number != LOOP_INVALID_FD) {
+        system_renumber(fds[0], number);
+        fds[0] = number;
+    }
     make_flows(pair, pair->kind == PAIR_PIPE);
     for (int side = 0; side < 2; side++) {
         struct end *e = &pair->ends[side];
@@ -388,7 +396,7 @@ void end_accepted(struct end *listener, loop_os_fd_t fd)
     say("the connection is that of end %d", e->h.number);
     e->fd = fd;
     system_small_buffers(fd);
-    if (chance(80))
+    if (!world->quiet && chance(80))
         (void)end_attach(e, chance(50));
 }
 
@@ -512,6 +520,42 @@ static void attach_twice(struct end *e)
     memory_free(desc, sizeof(*desc));
 }
 
+/* The owner closes the descriptor before the handle, while a duplicate lives on, and its number goes to another. */
+static void rob(struct end *e)
+{
+    struct pair *pair = &world->pairs[below((uint32_t)world->pair_count)];
+    loop_os_fd_t number = e->fd;
+
+    if (e->is_tcp || e->owned || e->h.life != LIFE_OPEN || e->pair == NULL || is_dialling(pair) ||
+        world->plan->faults == FAULTS_MIXED || !is_empty(&pair->ends[0]) || !is_empty(&pair->ends[1]))
+        return;
+    say("close the descriptor of %s %d before its handle", end_kind_name(e), e->h.number);
+    e->fd = system_duplicate(number);
+    e->robbed = true;
+    open_pair(pair, number);
+}
+
+/* All that is left is to end it. */
+static void act_robbed(struct end *e)
+{
+    struct mop *m = &e->ops[below(OPS_PER_END)];
+
+    switch (below(4)) {
+    case 0:
+        end_close(e);
+        break;
+    case 1:
+        end_deadline(e);
+        break;
+    case 2:
+        op_deadline(m);
+        break;
+    default:
+        op_cancel(m);
+        break;
+    }
+}
+
 static void raw_read(struct end *e)
 {
     unsigned char data[4096];
@@ -523,7 +567,7 @@ static void raw_read(struct end *e)
     say("end %d reads by itself: %td", e->h.number, n);
     if (n > 0) {
         if (e->in->datagrams)
-            flow_received_datagram(e->in, data, (size_t)n, sizeof(data), false, 0);
+            (void)flow_received_datagram(e->in, data, (size_t)n, sizeof(data), false, 0);
         else
             flow_received(e->in, data, (size_t)n);
     } else if (n == 0) {
@@ -546,7 +590,7 @@ static void raw_write(struct end *e)
         return;
     if (e->out->reader_gone && e->in != NULL && e->in->tcp)
         e->in->torn = true;
-    flow_fill(e->out, data, 0, length, length);
+    flow_fill(e->out, data, 0, length);
     n = system_write(e->fd, data, length);
     say("end %d writes by itself: %td", e->h.number, n);
     if (n > 0) {
@@ -630,16 +674,22 @@ void end_act(struct mhandle *h)
         if (e->pair == NULL)
             open_listener(e);
         else if (is_empty(&e->pair->ends[0]) && is_empty(&e->pair->ends[1]) && e->pair->dialled == NULL)
-            open_pair(e->pair);
+            open_pair(e->pair, LOOP_INVALID_FD);
         return;
     }
     if (e->h.life == LIFE_NONE) {
         act_raw(e);
         return;
     }
+    if (e->robbed && e->h.life == LIFE_OPEN) {
+        act_robbed(e);
+        return;
+    }
     what = below(100);
     if (what < 6)
         end_close(e);
+    else if (what < 7)
+        rob(e);
     else if (what < 8)
         detach(e);
     else if (what < 10)

@@ -49,10 +49,9 @@ static uint32_t get32(const unsigned char *data)
     return value;
 }
 
-/* Fills one piece, at the given offset, of a send that is `whole` bytes long. */
-void flow_fill(const struct flow *flow, unsigned char *data, size_t offset, size_t length, size_t whole)
+void flow_fill(const struct flow *flow, unsigned char *data, size_t offset, size_t length)
 {
-    uint32_t header[2] = {flow->sends + 1, (uint32_t)whole};
+    uint32_t header[2] = {flow->sends + 1, flow->id};
 
     for (size_t i = 0; i < length; i++) {
         if (flow->datagrams && offset + i < DATAGRAM_HEADER)
@@ -154,7 +153,7 @@ void flow_received(struct flow *flow, const unsigned char *data, size_t length)
     CHECK(flow->count <= in_flight, "flow %u: %zu bytes arrived that nobody sent", flow->id, flow->count - in_flight);
 }
 
-void flow_received_datagram(struct flow *flow, const unsigned char *data, size_t length, size_t room, bool truncated,
+bool flow_received_datagram(struct flow *flow, const unsigned char *data, size_t length, size_t room, bool truncated,
                             int channel)
 {
     struct sent *sent = flow->first;
@@ -163,12 +162,14 @@ void flow_received_datagram(struct flow *flow, const unsigned char *data, size_t
     CHECK(length <= room, "%zu bytes in %zu", length, room);
     CHECK(length >= DATAGRAM_HEADER, "flow %u: a datagram of %zu bytes", flow->id, length);
     id = get32(data);
+    if (flow->lossy && get32(data + 4) != flow->id)
+        return false; /* for another socket, which had the port before */
     while (sent != NULL && sent->id != id)
         sent = sent->next;
     if (sent == NULL) {
         CHECK(flow->lossy && flow->first != NULL && id < flow->first->id, "flow %u: datagram %u was not sent, or before",
               flow->id, id);
-        return;
+        return true;
     }
     CHECK(!sent->received, "flow %u: datagram %u arrived twice", flow->id, id);
     CHECK(!sent->done || sent->good, "flow %u: datagram %u arrived, which was not sent", flow->id, id);
@@ -182,6 +183,7 @@ void flow_received_datagram(struct flow *flow, const unsigned char *data, size_t
     flow->received_total++;
     sent->received = true;
     trim_datagrams(flow);
+    return true;
 }
 
 void flow_eof(struct flow *flow)

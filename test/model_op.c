@@ -97,7 +97,7 @@ loop_buf_t *op_bufs(struct mop *m, size_t length, unsigned *count)
         m->pieces[i].base = memory_new(len);
         m->pieces[i].len = len;
         if (out != NULL)
-            flow_fill(out, m->pieces[i].base, length - left, len, length);
+            flow_fill(out, m->pieces[i].base, length - left, len);
         bufs[i].base = m->pieces[i].base;
         bufs[i].len = len;
         left -= len;
@@ -230,6 +230,7 @@ static void transfer_completed(struct mop *m, bool more)
     size_t bytes = m->op->bytes;
     int status = m->op->status;
     unsigned char *data;
+    bool ours;
 
     CHECK(bytes <= m->length, "%zu of %zu bytes", bytes, m->length);
     switch (m->kind) {
@@ -245,8 +246,8 @@ static void transfer_completed(struct mop *m, bool more)
             break;
         CHECK(!m->stream || more, "a result of a stream that is its end");
         data = gathered(m, bytes);
-        flow_received_datagram(e->in, data, bytes, m->length, (m->op->flags & LOOP_OP_TRUNCATED) != 0, m->with_cb);
-        if (m->from != NULL && e->pair->kind == PAIR_UDP)
+        ours = flow_received_datagram(e->in, data, bytes, m->length, (m->op->flags & LOOP_OP_TRUNCATED) != 0, m->with_cb);
+        if (ours && m->from != NULL && e->pair->kind == PAIR_UDP)
             CHECK(loop_ip_port((struct sockaddr *)m->from) ==
                       loop_ip_port((struct sockaddr *)&e->pair->ends[1 - e->side].addr),
                   "a datagram from another sender");

@@ -104,6 +104,17 @@ void system_close(loop_os_fd_t fd)
     (void)good(close(fd));
 }
 
+loop_os_fd_t system_duplicate(loop_os_fd_t fd)
+{
+    return good(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+void system_renumber(loop_os_fd_t fd, loop_os_fd_t number)
+{
+    (void)good(dup2(fd, number));
+    (void)close(fd);
+}
+
 ptrdiff_t system_read(loop_os_fd_t fd, void *base, size_t len)
 {
     struct pollfd item = {.fd = fd, .events = POLLIN};

@@ -163,6 +163,8 @@ static void make_tables(const struct size *size)
     static const char *const phase_names[] = {"idle", "prepare", "check"};
     uint64_t first_kind = mixed(world->plan->seed + 5);
 
+    world->run_rate = 10 + (uint32_t)(mixed(world->plan->seed + 3) % 4) * 15;
+    world->storm = mixed(world->plan->seed + 4) % 4 == 0;
     world->outside.number = 1;
     for (uint32_t i = 0; i < FAULT_PLACES; i++)
         world->faults[i].number = 2 + i;
@@ -320,7 +322,7 @@ static void step(void)
 
     world->report->step = world->step;
     if (atom_acts(100)) {
-        if (chance(30))
+        if (chance(world->run_rate))
             run_act();
         else
             act_on_anything();

@@ -14,6 +14,22 @@
 
 uint64_t seam_now;
 
+/* Where faults happen. */
+enum {
+    PLACE_MEMORY,
+    PLACE_RECV,
+    PLACE_READV,
+    PLACE_RECVMSG,
+    PLACE_SEND,
+    PLACE_SENDMSG,
+    PLACE_WRITEV,
+    PLACE_ACCEPT,
+    PLACE_CONNECT,
+    PLACE_POLL,
+    PLACE_WAIT,
+    PLACE_CONTROL
+};
+
 static struct loop_sys real;
 static uint64_t sent[FDS];
 static struct {
@@ -63,10 +79,12 @@ static bool refuses(int fd, int place)
 /* How much of len a call does. */
 static size_t shortened(int fd, int place, size_t len)
 {
-    if (len < 2 || !fault(8, place, "less than was asked for"))
+    bool storm = world->storm && place >= PLACE_SEND;
+
+    if (len < 2 || !fault(storm ? 90 : 8, place, "less than was asked for"))
         return len;
     rearm(fd);
-    return 1 + (len - 1) / 3;
+    return storm ? 1 : 1 + (len - 1) / 3;
 }
 
 /* Planted: the last byte comes twice. */
@@ -82,21 +100,21 @@ static ssize_t duplicated(char *base, size_t room, ssize_t n)
 
 static ssize_t seam_recv(int fd, void *base, size_t len, int flags)
 {
-    if (refuses(fd, 1))
+    if (refuses(fd, PLACE_RECV))
         return -1;
-    return duplicated(base, len, real.recv(fd, base, shortened(fd, 1, len), flags));
+    return duplicated(base, len, real.recv(fd, base, shortened(fd, PLACE_RECV, len), flags));
 }
 
 static ssize_t seam_readv(int fd, const struct iovec *iov, int n)
 {
     struct iovec first = {0};
 
-    if (refuses(fd, 2))
+    if (refuses(fd, PLACE_READV))
         return -1;
     if (n < 1)
         return real.readv(fd, iov, n);
     first = iov[0];
-    first.iov_len = shortened(fd, 2, iov[0].iov_len);
+    first.iov_len = shortened(fd, PLACE_READV, iov[0].iov_len);
     if (first.iov_len < iov[0].iov_len)
         return real.readv(fd, &first, 1);
     return duplicated(iov[0].iov_base, n == 1 ? iov[0].iov_len : 0, real.readv(fd, iov, n));
@@ -104,7 +122,7 @@ static ssize_t seam_readv(int fd, const struct iovec *iov, int n)
 
 static ssize_t seam_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    return refuses(fd, 3) ? -1 : real.recvmsg(fd, msg, flags);
+    return refuses(fd, PLACE_RECVMSG) ? -1 : real.recvmsg(fd, msg, flags);
 }
 
 static ssize_t counted(int fd, ssize_t n)
@@ -116,7 +134,7 @@ static ssize_t counted(int fd, ssize_t n)
 
 static ssize_t seam_send(int fd, const void *base, size_t len, int flags)
 {
-    return refuses(fd, 4) ? -1 : counted(fd, real.send(fd, base, shortened(fd, 4, len), flags));
+    return refuses(fd, PLACE_SEND) ? -1 : counted(fd, real.send(fd, base, shortened(fd, PLACE_SEND, len), flags));
 }
 
 /* Of the first piece alone, unless that is all there is; datagrams go as a whole. */
@@ -125,12 +143,12 @@ static ssize_t seam_sendmsg(int fd, const struct msghdr *msg, int flags)
     struct msghdr shorter = *msg;
     struct iovec first = {0};
 
-    if (refuses(fd, 5))
+    if (refuses(fd, PLACE_SENDMSG))
         return -1;
     if (msg->msg_iovlen < 2 || !system_is_stream(fd))
         return counted(fd, real.sendmsg(fd, msg, flags));
     first = msg->msg_iov[0];
-    first.iov_len = shortened(fd, 5, first.iov_len);
+    first.iov_len = shortened(fd, PLACE_SENDMSG, first.iov_len);
     if (first.iov_len < msg->msg_iov[0].iov_len) {
         shorter.msg_iov = &first;
         shorter.msg_iovlen = 1;
@@ -142,20 +160,20 @@ static ssize_t seam_writev(int fd, const struct iovec *iov, int n)
 {
     struct iovec first = {0};
 
-    if (refuses(fd, 6))
+    if (refuses(fd, PLACE_WRITEV))
         return -1;
     if (n < 1)
         return real.writev(fd, iov, n);
     first = iov[0];
-    first.iov_len = shortened(fd, 6, iov[0].iov_len);
+    first.iov_len = shortened(fd, PLACE_WRITEV, iov[0].iov_len);
     return first.iov_len < iov[0].iov_len ? real.writev(fd, &first, 1) : real.writev(fd, iov, n);
 }
 
 static int seam_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-    if (refuses(fd, 7))
+    if (refuses(fd, PLACE_ACCEPT))
         return -1;
-    if (fault(3, 7, "no descriptor is left")) {
+    if (fault(3, PLACE_ACCEPT, "no descriptor is left")) {
         rearm(fd);
         errno = EMFILE;
         return -1;
@@ -168,7 +186,7 @@ static int seam_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
     int rc = real.connect(fd, addr, len);
 
-    if ((rc == 0 || errno == EINPROGRESS) && fault(20, 8, "interrupted")) {
+    if ((rc == 0 || errno == EINPROGRESS) && fault(20, PLACE_CONNECT, "interrupted")) {
         errno = EINTR;
         return -1;
     }
@@ -177,7 +195,7 @@ static int seam_connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 static int seam_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-    if (fault(5, 9, "interrupted")) {
+    if (fault(5, PLACE_POLL, "interrupted")) {
         errno = EINTR;
         return -1;
     }
@@ -199,8 +217,13 @@ void seam_opened(loop_os_fd_t fd)
 
 static int seam_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-    int rc = real.epoll_ctl(epfd, op, fd, event);
+    int rc;
 
+    if (world->alloc_fails && op != EPOLL_CTL_DEL && fault(3, PLACE_CONTROL, "the system has no memory")) {
+        errno = ENOMEM;
+        return -1;
+    }
+    rc = real.epoll_ctl(epfd, op, fd, event);
     if (rc == 0 && fd < FDS) {
         registered[fd].epfd = epfd;
         registered[fd].event = *event;
@@ -301,7 +324,7 @@ static int wait_for(int epfd, struct epoll_event *events, int max, int64_t ns, u
     turn_rank(RANK_POLL);
     world->polled = true;
     phase_check_turn(RANK_POLL, false);
-    if (fault(5, 10, "interrupted")) {
+    if (fault(5, PLACE_WAIT, "interrupted")) {
         errno = EINTR;
         return -1;
     }

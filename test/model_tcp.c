@@ -153,7 +153,7 @@ static void try_write(struct end *e)
     ptrdiff_t n;
 
     data = memory_new(length);
-    flow_fill(e->out, data, 0, length, length);
+    flow_fill(e->out, data, 0, length);
     buf.base = data;
     buf.len = length;
     if (e->h.life == LIFE_OPEN && e->out->reader_gone)

@@ -73,16 +73,19 @@ static void misuse(void)
     CHECK_RC(loop_walk(NULL, on_misused_walk, NULL), LOOP_EINVAL);
 }
 
+/* Often with the handle itself, sometimes several things at once, which may undo each other. */
 void callback_act(struct mhandle *self)
 {
     if (world->quiet || !atom_acts(40))
         return;
-    if (self != NULL && chance(50))
-        self->act(self);
-    else if (world->depth > 0 && chance(5))
-        misuse();
-    else
-        act_on_anything();
+    do {
+        if (self != NULL && chance(50))
+            self->act(self);
+        else if (world->depth > 0 && chance(5))
+            misuse();
+        else
+            act_on_anything();
+    } while (chance(30));
     run_check_alive();
 }
 
@@ -186,7 +189,7 @@ static void check_length(int64_t ns, uint64_t slack)
     each_end(note_deadline);
     next_due = sooner(next_due, world->wait_end);
     if (next_due == NEVER) {
-        CHECK(ns < 0 || ns > INT64_MAX / 4, "a wait of %lld ns for nothing", (long long)ns);
+        CHECK(ns < 0 || ns > (int64_t)LOOP_SEC(86400), "a wait of %lld ns for nothing", (long long)ns);
         return;
     }
     now = loop_now(world->loop);
@@ -237,9 +240,9 @@ static void check_sleeping_end(struct end *e)
         CHECK(!e->above || loop_tcp_write_queue_size((loop_tcp_t *)e->h.handle) > e->low,
               "the loop sleeps although a write queue has drained: %s %d", end_kind_name(e), e->h.number);
     wanted |= asked;
-    if (wanted != 0)
+    if (wanted != 0 && !e->robbed)
         wanted = system_ready(e->fd, wanted);
-    if (wanted == 0)
+    if (wanted == 0 || e->robbed)
         return;
     seen_ready = true;
     CHECK(!seen_finally, "the loop sleeps although %s %d is %s", end_kind_name(e), e->h.number,
