@@ -59,6 +59,7 @@ void loop__stream_readable(struct stream *stream)
 {
     loop_t *loop = stream->desc.handle.loop;
     loop_buf_t buf = {loop->scratch, SCRATCH_SIZE};
+    bool given = stream->alloc_cb != NULL; /* the callback may start reading anew without one */
     enum read_seen seen = READ_SHORT;
     ptrdiff_t n;
 
@@ -71,7 +72,7 @@ void loop__stream_readable(struct stream *stream)
         stream->cb.read((loop_tcp_t *)stream, LOOP_ETIMEDOUT, &none);
         return;
     }
-    if (stream->alloc_cb != NULL) {
+    if (given) {
         buf.base = NULL;
         buf.len = 0;
         stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, &buf);
@@ -96,7 +97,7 @@ void loop__stream_readable(struct stream *stream)
         stream->cb.read((loop_tcp_t *)stream, n, &buf);
     } else if (n == LOOP_EAGAIN) {
         seen = READ_EMPTY;
-        if (stream->alloc_cb != NULL)
+        if (given)
             stream->cb.read((loop_tcp_t *)stream, 0, &buf);
     } else {
         stream->flags |= n == 0 ? STREAM_EOF : 0u;

@@ -259,10 +259,55 @@ static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void *
     assert_ok(close(fds[1]));
 }
 
+/* -------------------------------------------------------------------------------------------------------------- TCP -- */
+
+static loop_tcp_t tcp;
+static char buffer[4];
+static int allocs;
+static int returned;
+
+static void note_return(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
+{
+    (void)t;
+    (void)nread;
+    returned += buf->base == buffer;
+}
+
+static void start_without_the_second_time(loop_tcp_t *t, size_t suggested, loop_buf_t *buf)
+{
+    (void)suggested;
+    *buf = buf_of(buffer, sizeof(buffer));
+    if (++allocs < 2)
+        return;
+    assert_ok(loop_tcp_read_stop(t));
+    assert_ok(loop_tcp_read_start(t, NULL, note_return));
+}
+
+static void a_buffer_comes_back_also_if_its_callback_starts_reading_without_one(void **state)
+{
+    int peer;
+
+    (void)state;
+    begin();
+    allocs = 0;
+    returned = 0;
+    peer = support_tcp_and_socket(loop, &tcp);
+    assert_ok(loop_tcp_read_start(&tcp, start_without_the_second_time, note_return));
+    assert_int_equal(write(peer, "full", 4), 4); /* as much as the buffer holds: it is asked for once more, and finds nothing */
+    for (int i = 0; allocs < 2; i++) {
+        assert_true(i < 100);
+        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    }
+    assert_int_equal(returned, 2);
+    support_finish(loop);
+    assert_ok(close(peer));
+}
+
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
                TEST(the_last_handle_of_a_walk_may_open_another), TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
                TEST(a_second_watcher_is_refused_also_during_a_walk),
                TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
-               TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it))
+               TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
+               TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one))
