@@ -201,19 +201,21 @@ void loop__handle_forget(struct handle *handle)
 
 void loop__handles_run_closing(loop_t *loop)
 {
-    struct handle *handle = loop->closing_first;
+    const struct handle *last = loop->closing_last;
+    bool more = loop->closing_first != NULL;
 
-    /* Those closed by these callbacks wait for the next turn. */
-    loop->closing_first = NULL;
-    loop->closing_last = NULL;
-    while (handle != NULL) {
-        struct handle *next = handle->closing_next;
+    /* Those closed by these callbacks wait for the next turn. Those that wait for their callback keep the loop alive. */
+    while (more) {
+        struct handle *handle = loop->closing_first;
         loop_close_cb cb = handle->close_cb;
 
+        more = handle != last;
+        loop->closing_first = handle->closing_next;
+        if (loop->closing_first == NULL)
+            loop->closing_last = NULL;
         loop__handle_forget(handle);
         if (cb != NULL)
             cb((loop_handle_t *)handle);
-        handle = next;
     }
 }
 

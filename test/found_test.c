@@ -10,6 +10,7 @@ static loop_timer_t late[4];
 static char order[64];
 static int results[4];
 static int fds[2];
+static int count;
 
 static void begin_timers(void)
 {
@@ -151,6 +152,32 @@ static void a_second_watcher_is_refused_also_during_a_walk(void **state)
     support_finish(loop);
 }
 
+/* ------------------------------------------------------------------------------------------------------------ closing -- */
+
+static int alive[2];
+
+static void note_alive(loop_handle_t *handle)
+{
+    (void)handle;
+    alive[count++ % 2] = loop_alive(loop);
+}
+
+static void a_handle_that_waits_for_its_close_callback_keeps_the_loop_alive(void **state)
+{
+    (void)state;
+    begin();
+    count = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(loop_timer_init(loop, &timers[i]));
+        assert_ok(loop_handle_close(&timers[i].handle, note_alive));
+    }
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_int_equal(count, 2);
+    assert_int_equal(alive[0], 1); /* the other is still closing */
+    assert_int_equal(alive[1], 0);
+    support_finish(loop);
+}
+
 /* -------------------------------------------------------------------------------------------------------------- phases -- */
 
 static loop_check_t checks[3];
@@ -183,7 +210,6 @@ static void what_starts_in_its_own_phase_comes_after_those_that_were_started_bef
 /* ----------------------------------------------------------------------------------------------------------- streams -- */
 
 static char taken[4][8];
-static int count;
 
 static void take(loop_op_t *op)
 {
@@ -307,6 +333,7 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(the_last_handle_of_a_walk_may_open_another), TEST(a_walk_in_a_walk_visits_every_handle), TEST(handles_may_leave_during_a_walk),
                TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
                TEST(a_second_watcher_is_refused_also_during_a_walk),
+               TEST(a_handle_that_waits_for_its_close_callback_keeps_the_loop_alive),
                TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
