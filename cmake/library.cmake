@@ -28,6 +28,9 @@ function(loop_add_library target type)
     if(LOOP_HAS_NO_STRICT_ALIASING)
         target_compile_options(${target} PRIVATE -fno-strict-aliasing)
     endif()
+    if(loop_probes)
+        target_compile_definitions(${target} PRIVATE LOOP_WITH_PROBES)
+    endif()
     set_target_properties(${target} PROPERTIES
         OUTPUT_NAME loop
         C_VISIBILITY_PRESET hidden)

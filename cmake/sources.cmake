@@ -6,11 +6,18 @@ set(loop_core_sources
     src/async.c
     src/deadline.c
     src/desc.c
+    src/dump.c
     src/error.c
     src/handle.c
+    src/host.c
     src/loop.c
+    src/metrics.c
     src/op.c
     src/phase.c
+    src/poll.c
+    src/run.c
+    src/shutdown.c
+    src/signal.c
     src/stream.c
     src/task.c
     src/tcp.c
@@ -20,11 +27,14 @@ set(loop_core_sources
 )
 
 set(loop_posix_sources
+    src/posix/attempt.c
     src/posix/clock.c
     src/posix/error.c
     src/posix/fd_table.c
     src/posix/io.c
     src/posix/readiness.c
+    src/posix/reattach.c
+    src/posix/signal.c
     src/posix/socket.c
     src/posix/sys.c
 )

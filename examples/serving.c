@@ -1,9 +1,33 @@
 #include "serving.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static int number(const char *text, long least, long most, long *value)
+{
+    char *end = NULL;
+
+    *value = strtol(text, &end, 10);
+    return *text != '\0' && *end == '\0' && *value >= least && *value <= most ? 0 : LOOP_EINVAL;
+}
+
+int serving_take(int *argc, char **argv, const char *name, long least, long most, long *value)
+{
+    for (int i = 1; i + 1 < *argc; i += 2) {
+        if (strcmp(argv[i], name) == 0) {
+            int error = number(argv[i + 1], least, most, value);
+
+            *argc -= 2;
+            memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i) * sizeof(*argv));
+            return error;
+        }
+    }
+    return 0;
+}
 
 int serving_options(int argc, char **argv, struct sockaddr_storage *addr)
 {
@@ -11,21 +35,35 @@ int serving_options(int argc, char **argv, struct sockaddr_storage *addr)
     long port = 0;
 
     for (int i = 1; i < argc; i += 2) {
-        char *end = NULL;
-
         if (i + 1 == argc)
             return LOOP_EINVAL;
         if (strcmp(argv[i], "--host") == 0) {
             host = argv[i + 1];
         } else if (strcmp(argv[i], "--port") == 0) {
-            port = strtol(argv[i + 1], &end, 10);
-            if (*argv[i + 1] == '\0' || *end != '\0' || port < 0 || port > 65535)
+            if (number(argv[i + 1], 0, 65535, &port) != 0)
                 return LOOP_EINVAL;
         } else {
             return LOOP_EINVAL;
         }
     }
     return loop_ip_addr(host, (int)port, addr);
+}
+
+int serving_socket(struct sockaddr_storage *addr, loop_os_fd_t *fd)
+{
+    socklen_t length = addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    struct sockaddr *name = (struct sockaddr *)addr;
+    int on = 1;
+    int error;
+
+    *fd = socket(addr->ss_family, SOCK_STREAM, 0);
+    if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && bind(*fd, name, length) == 0 &&
+        listen(*fd, 1024) == 0 && getsockname(*fd, name, &length) == 0)
+        return 0;
+    error = loop_translate_sys_error(errno);
+    if (*fd >= 0)
+        (void)close(*fd);
+    return error;
 }
 
 int serving_listen(loop_tcp_t *tcp, struct sockaddr_storage *addr, unsigned flags, loop_connection_cb cb)

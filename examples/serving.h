@@ -11,6 +11,12 @@
 /* Reads `--host TEXT` and `--port NUMBER` (127.0.0.1, 0) into an address. 0 or an error. */
 int serving_options(int argc, char **argv, struct sockaddr_storage *addr);
 
+/* Takes `NAME NUMBER` out of the arguments, if it is there, into *value. 0 or an error: no number from least to most. */
+int serving_take(int *argc, char **argv, const char *name, long least, long most, long *value);
+
+/* A plain listening socket for those who use no handle, and the address it got. 0 or an error. */
+int serving_socket(struct sockaddr_storage *addr, loop_os_fd_t *fd);
+
 /* Makes tcp listen on the address and returns the address it got. */
 int serving_listen(loop_tcp_t *tcp, struct sockaddr_storage *addr, unsigned flags, loop_connection_cb cb);
 

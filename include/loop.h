@@ -10,11 +10,15 @@
  *   handles                   what timers, TCP connections and the others have in common
  *   timers, phases            loop_timer_t, loop_prepare_t, loop_check_t, loop_idle_t
  *   other threads             loop_post, loop_async_t
+ *   signals                   loop_signal_t
  *   operations                loop_desc_t, loop_op_t: one request on one descriptor, one result
+ *   polling                   loop_poll_t, for descriptors of other libraries
  *   results by the batch      loop_wait, for language runtimes
  *   deadlines                 of descriptors, of operations
  *   TCP                       loop_tcp_t: listeners and connections
  *   addresses                 loop_ip_addr, loop_ip_name
+ *   being embedded            loop_backend_fd, loop_next_timeout, loop_fork, loop_shutdown
+ *   being watched             loop_metrics, loop_dump
  *
  * CONVENTIONS, which hold for every function unless its comment says otherwise
  *   Results    0 or a non-negative value is success. Errors are negative LOOP_E* codes, the same on every platform.
@@ -24,10 +28,11 @@
  *   Threads    A loop, its handles and its operations are used by one thread at a time. Only loop_post() and
  *              loop_async_send() may be called from any thread. Functions without a loop or handle argument may be
  *              called from any thread.
- *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_walk() and loop_close(). A
- *              callback may call every function of its loop but loop_run(), loop_wait() and loop_close(), which answer
- *              LOOP_EBUSY there.
- *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly.
+ *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_shutdown(), loop_walk(),
+ *              loop_dump() and loop_close(). A callback may call every function of its loop but loop_run(), loop_wait(),
+ *              loop_shutdown() and loop_close(), which answer LOOP_EBUSY there.
+ *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly; but loop_signal_start()
+ *              installs a handler for its one signal, until that is stopped.
  *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
  *
  * MEMORY
@@ -184,8 +189,10 @@ typedef struct loop_check loop_check_t;
 typedef struct loop_idle loop_idle_t;
 typedef struct loop_async loop_async_t;
 typedef struct loop_task loop_task_t;
+typedef struct loop_signal loop_signal_t;
 typedef struct loop_desc loop_desc_t;
 typedef struct loop_op loop_op_t;
+typedef struct loop_poll loop_poll_t;
 typedef struct loop_tcp loop_tcp_t;
 
 #define LOOP_US(n) ((uint64_t)(n)*1000u)
@@ -207,12 +214,15 @@ typedef struct loop_options {
     size_t size;                       /* sizeof(loop_options_t) */
     const loop_allocator_t *allocator; /* copied; NULL: realloc(3) and free(3) */
     void *data;                        /* initial value of loop_get_data() */
-    unsigned flags;                    /* LOOP_HANDOVER, or 0 */
+    unsigned flags;                    /* LOOP_HANDOVER, LOOP_METRICS_TIME */
 } loop_options_t;
 
 /* Different threads may run the loop, one after the other: between two turns it may be handed over, under a lock of the
  * caller's. Without it every run after the first must come from the same thread. */
 #define LOOP_HANDOVER 1u
+
+/* Measure times for loop_metrics(), which reads the clock twice per wait and once per callback. */
+#define LOOP_METRICS_TIME 0x100u
 
 #ifdef __cplusplus
 #define LOOP_OPTIONS_INIT                                                                                              \
@@ -234,8 +244,9 @@ typedef struct loop_options {
 LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
 
 /*
- * Frees a loop. From its start until it returns loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call
- * with LOOP_ECANCELED, once. After it returned 0 nobody may use the loop, from any thread.
+ * Frees a loop. From its start on loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call with
+ * LOOP_ECANCELED, once. Calls of loop_post() that began before are waited for; the caller makes sure that none begins any
+ * more when it is about to return, and that nobody uses the loop afterwards, from any thread.
  * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation has not completed, or the
  * call came from a callback of this loop.
  * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
@@ -280,14 +291,16 @@ LOOP_EXTERN int loop_alive(const loop_t *loop);
 /*
  * The loop's time in ns: read from the monotonic clock once after each wait, at the first need, and then kept, so that all
  * callbacks of a turn see about the same time. Its zero point is arbitrary. 0 for NULL.
+ * Timers and the wait go by it, too. So a callback that runs for long makes timers late by that time, and once more those it
+ * starts afterwards, unless it calls loop_update_time() at its end.
  */
 LOOP_EXTERN uint64_t loop_now(loop_t *loop);
 
 /* Reads the clock anew, for callbacks that ran for long. */
 LOOP_EXTERN int loop_update_time(loop_t *loop);
 
-/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and may start new
- * ones, which may or may not be visited. Callbacks: cb. */
+/* Calls cb for every handle of the loop, closing ones included, oldest first. cb may close any handle and open new ones, which
+ * are not visited; loop_run(), loop_wait() and loop_close() answer LOOP_EBUSY in it. Callbacks: cb. */
 LOOP_EXTERN int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg);
 
 /* A pointer of the caller's, kept with the loop; loop_get_data gives NULL for NULL. */
@@ -304,7 +317,9 @@ typedef enum loop_handle_type {
     LOOP_IDLE = 4,
     LOOP_ASYNC = 5,
     LOOP_DESC = 6,
-    LOOP_TCP = 7
+    LOOP_TCP = 7,
+    LOOP_SIGNAL = 8,
+    LOOP_POLL = 9
 } loop_handle_type;
 
 /* What all handles begin with; their first member is named `handle`. */
@@ -329,8 +344,8 @@ LOOP_EXTERN int loop_handle_unref(loop_handle_t *handle);
 /* 1 or 0; 0 for NULL. */
 LOOP_EXTERN int loop_handle_has_ref(const loop_handle_t *handle);
 
-/* 1 while the handle does something: a started timer, prepare, check or idle; an async until it is closed; a TCP handle
- * that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing handles. */
+/* 1 while the handle does something: a started timer, prepare, check, idle, signal or poll; an async until it is closed; a TCP
+ * handle that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for closing ones. */
 LOOP_EXTERN int loop_handle_is_active(const loop_handle_t *handle);
 
 /* 1 from loop_handle_close() on, else 0. */
@@ -457,6 +472,41 @@ LOOP_EXTERN int loop_async_init(loop_t *loop, loop_async_t *async, loop_async_cb
  */
 LOOP_EXTERN int loop_async_send(loop_async_t *async);
 
+/* --------------------------------------------------------------------------------------------------------- signals -- */
+
+struct loop_signal {
+    loop_handle_t handle;
+    uint64_t opaque[7];
+};
+
+typedef void (*loop_signal_cb)(loop_signal_t *signal, int signum);
+
+LOOP_EXTERN int loop_signal_init(loop_t *loop, loop_signal_t *signal);
+
+/*
+ * Calls cb(signal, signum) on the loop's thread, in the dispatch phase, when the process or one of its threads gets the signal:
+ * at least once after the last delivery; signals that come before the callback has begun are merged. Any number of handles
+ * may watch one signal, in any number of loops and threads; each is told, those of one loop in the order of their start.
+ *
+ * A handler is installed (SA_RESTART, every signal blocked in it) when the first handle of the process starts watching a
+ * signal, and no handle takes a signal that it was not started for, SIGCHLD neither. When the last one stops, the action that
+ * was there before is put back. Meanwhile a handler that was there before is still called, after ours; the default action
+ * is not taken. A handler that others install later gets the signals instead of ours, unless it calls ours, which it
+ * replaced; then it must not go on doing so once this library is unloaded.
+ * A signal that is blocked in every thread reaches nobody.
+ *
+ * Starting a started handle replaces callback and signal; what it has not reported of another signal is dropped.
+ * Errors: LOOP_EINVAL (cb is NULL; no such signal; SIGKILL, SIGSTOP, which nobody can catch; SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * which tell of the instruction being executed); the handle is then as it was. Source: sigaction(2), signal(7).
+ */
+LOOP_EXTERN int loop_signal_start(loop_signal_t *signal, loop_signal_cb cb, int signum);
+
+/* The same, once: the handle is stopped right before its callback, which may start it again. */
+LOOP_EXTERN int loop_signal_start_oneshot(loop_signal_t *signal, loop_signal_cb cb, int signum);
+
+/* Stops watching: no callback comes after it. One that is not started stays so. */
+LOOP_EXTERN int loop_signal_stop(loop_signal_t *signal);
+
 /* ------------------------------------------------------------------------------------------------------ operations -- */
 
 /* A descriptor of the system: a file descriptor on POSIX systems, a SOCKET or HANDLE on Windows. */
@@ -534,7 +584,8 @@ struct loop_op {
 /*
  * Registers a descriptor with a loop, so that operations can be submitted on it. It is made non-blocking and close-on-exec.
  * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
- * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next.
+ * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
+ * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
  * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC
  * (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call.
  * Source: epoll_ctl(2).
@@ -595,7 +646,8 @@ LOOP_EXTERN int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf
 LOOP_EXTERN int loop_op_receive_stream(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                                        struct sockaddr_storage *from, loop_op_cb cb);
 
-/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). Source: sendmsg(2). */
+/* Sends one datagram to an address (copied), or where the socket is connected to (NULL). A Unix socket that is not connected
+ * and has nothing on its way is not told when there is room at the receiver's: give it a deadline. Source: sendmsg(2). */
 LOOP_EXTERN int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                              const struct sockaddr *to, loop_op_cb cb);
 
@@ -655,6 +707,47 @@ LOOP_EXTERN int loop_tcp_set_deadline(loop_tcp_t *tcp, unsigned directions, uint
  * ends the whole. Errors: LOOP_ENOENT (not in flight); LOOP_ENOMEM (it is then as it was). */
 LOOP_EXTERN int loop_op_set_deadline(loop_op_t *op, uint64_t due);
 
+/* --------------------------------------------------------------------------------------------------------- polling -- */
+
+/* What a poll handle may wait for, beside LOOP_READABLE and LOOP_WRITABLE. */
+#define LOOP_DISCONNECT 4u  /* the peer has ended its direction, or the connection: sockets only */
+#define LOOP_PRIORITIZED 8u /* urgent data of a TCP connection, or an exceptional event of a device */
+
+/* A descriptor that somebody else reads and writes: another library, above all. examples/curl_multi.c shows the use. */
+struct loop_poll {
+    loop_handle_t handle;
+    uint64_t opaque[16 + LOOP_PRIVATE_DESC_WORDS];
+};
+
+typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
+
+/*
+ * Prepares a descriptor for being polled, and makes it non-blocking. It stays the caller's: its owner closes the handle
+ * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the number
+ * next; but its own events may go on as long as a duplicate of it is open, until the handle is stopped.
+ * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
+ * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
+ * call. Source: epoll_ctl(2).
+ */
+LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
+
+/*
+ * Calls cb(poll, status, events), with status 0, in the dispatch phase, when the descriptor is ready for some of the events
+ * asked for: the ones found. It is level-triggered: as long as that holds and nobody does anything about it, every turn
+ * reports it again. An error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells.
+ * As with poll(2), what was found may be over when it is reported: somebody else may have read.
+ * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
+ * A status other than 0, with events 0, tells that watching has ended and the handle has stopped: LOOP_EBADF, the descriptor
+ * was closed early and its number is watched through another handle by now.
+ * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_ENOMEM,
+ * LOOP_ENOSPC; the handle is then as it was.
+ * Source: epoll(7), poll(2).
+ */
+LOOP_EXTERN int loop_poll_start(loop_poll_t *poll, unsigned events, loop_poll_cb cb);
+
+/* Stops: no callback comes after it, also when events were found already. One that is not started stays so. */
+LOOP_EXTERN int loop_poll_stop(loop_poll_t *poll);
+
 /* ------------------------------------------------------------------------------------------------------------- TCP -- */
 
 struct loop_tcp {
@@ -713,8 +806,8 @@ LOOP_EXTERN int loop_tcp_connect(loop_tcp_t *tcp, loop_op_t *op, const struct so
  * Starts reading: cb(tcp, nread, buf) for every piece of data, nread > 0; for the end of the stream with LOOP_EOF or an error
  * with its code, after either of which reading has stopped. buf->base holds nread bytes. With alloc NULL the buffer is the
  * loop's, 64 KiB shared by all handles and valid during the callback. Else alloc(tcp, suggested, buf) is called right before
- * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all. A buf
- * of length 0: cb gets LOOP_ENOBUFS and reading stops.
+ * a read to set *buf; every buffer it gave comes back through cb, with nread 0 if there was nothing to read after all, or if
+ * alloc itself stopped reading or closed the handle. A buf of length 0: cb gets LOOP_ENOBUFS and reading stops.
  * Errors: LOOP_ENOTCONN; LOOP_EALREADY (reading); LOOP_ENOMEM.
  */
 LOOP_EXTERN int loop_tcp_read_start(loop_tcp_t *tcp, loop_alloc_cb alloc, loop_read_cb cb);
@@ -782,6 +875,107 @@ LOOP_EXTERN int loop_ip_name(const struct sockaddr *addr, char *text, size_t siz
 
 /* The port of an IPv4 or IPv6 address in host order, or LOOP_EAFNOSUPPORT. Any thread. */
 LOOP_EXTERN int loop_ip_port(const struct sockaddr *addr);
+
+/* -------------------------------------------------------------------------------------------------- being embedded -- */
+
+/*
+ * A host loop (of a GUI, of another library) drives a loop that never waits by itself:
+ *
+ *   once                     watch loop_backend_fd() for reading, level-triggered
+ *   before the host waits    limit its wait to loop_next_timeout()
+ *   when either ends it      loop_run(loop, LOOP_RUN_NOWAIT)
+ *
+ * The descriptor, a real one of epoll(7), is readable from the moment when a turn would have something to do: an event
+ * arrived, or a task was posted; and, once this function was called, a turn ended with work left, or a call outside of a turn
+ * made work (an operation that completed at once, a handle that is closing, a started idle handle). Timers do not make it
+ * readable. It stays the library's: watch it, and neither read nor close nor change it.
+ * Once this function was called, LOOP_RUN_NOWAIT also makes its turn when nothing keeps the loop alive, so that handles
+ * without a reference are served as long as the host runs. loop_fork() makes another descriptor.
+ * LOOP_INVALID_FD where there is none (Windows), after a failed loop_fork(), and for NULL. Source: epoll(7).
+ */
+LOOP_EXTERN loop_os_fd_t loop_backend_fd(loop_t *loop);
+
+/* ns until the next timer is due, by the clock and not by loop_now(); 0 if a turn has something to do at once: anything ready,
+ * posted or closing, an idle handle. Negative if a host may wait for as long as it likes, and for NULL (LOOP_EINVAL). Ask
+ * again after every call that may have started or stopped a timer. */
+LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
+
+/*
+ * Makes a loop usable in a child process after fork(2); without it the child may only leave the loop alone, because the
+ * kernel's objects are the parent's too. To be called in the child before any other function on this loop, its handles and
+ * operations, also from within a callback that forked. The parent notices nothing.
+ *
+ * The inherited objects are closed, with the registrations in them left as they are; new ones are made and every attached
+ * descriptor is registered with them. Handles, started timers, operations in flight, posted tasks and everything queued go on
+ * in both processes, each with its own copy in memory, and are served from the child's copies of the descriptors. The files
+ * behind those are shared: a byte is read by one of the two only, a TCP connection ends when both have closed it. So as a rule
+ * each descriptor goes on in one process, and the other closes the handle, which disturbs nobody.
+ *
+ * A number stands for what it is in the child at the time of this call. If that cannot be watched, because its owner closed it,
+ * the descriptor is lost to its handle: operations in flight on it complete with that error (LOOP_EBADF, LOOP_ENOTPOLLABLE),
+ * reading and accepting report it, and closing the handle leaves the number alone. Close the handles of descriptors whose
+ * numbers the child wants to use otherwise after this call and before it does so.
+ * If a connect in flight fails, the system tells one of the two why; the other gets LOOP_ENOTCONN.
+ * A call of loop_post() that another thread was in the middle of may or may not have posted; that thread is not in the child.
+ *
+ * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
+ * objects: running it answers LOOP_EBADF, as does what needs a new registration; handles can be closed, nothing of the parent's
+ * can be hit, and loop_fork() may be called again, which restores everything. LOOP_ECLOSED (inside loop_close()); LOOP_ENOTSUP
+ * (Windows). Callbacks: none. Source: fork(2), epoll(7).
+ */
+LOOP_EXTERN int loop_fork(loop_t *loop);
+
+/*
+ * Named by loop_shutdown(): what is left, and why. A handle: handle, op is NULL. An operation that has not completed: op, and
+ * handle is the one it was submitted on. Posted tasks: both NULL, named once. what is the type in words ("tcp", "read",
+ * "task"). Both texts are static. The callback may look and must not change anything.
+ */
+typedef void (*loop_straggler_cb)(loop_handle_t *handle, loop_op_t *op, const char *what, const char *why, void *arg);
+
+/*
+ * Ends all that goes on in a loop: closes every handle, which cancels its operations, and runs the loop until every callback
+ * has come and every task has run, or until timeout ns are over; at least one turn, UINT64_MAX: without an end. Handles that
+ * callbacks open meanwhile are closed too. The handles get no close callback; to free their memory by one, close them by
+ * loop_walk() first.
+ * Returns 0 when nothing is left: loop_close() may follow. LOOP_ETIMEDOUT: time is over; what is left was named through cb
+ * (NULL: it is not), and the call may be repeated. LOOP_EAGAIN: operations without a callback have finished; take them by
+ * loop_wait() and repeat it. LOOP_EBUSY (inside a callback of this loop). Other errors of loop_run(), after naming. It may come
+ * from another thread than the one that ran the loop, once that has done so for the last time.
+ * Callbacks: those of operations, tasks, closing handles; then cb.
+ */
+LOOP_EXTERN int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb cb, void *arg);
+
+/* --------------------------------------------------------------------------------------------------- being watched -- */
+
+/* Figures of a loop, since it was made. docs/observing.md explains how to read them. */
+typedef struct {            /* no tag: C++ would see the function hide it */
+    size_t size;            /* sizeof(loop_metrics_t), set by the caller */
+    uint64_t turns;         /* see loop_run() */
+    uint64_t waits;         /* calls of the system's wait, also those that did not have to wait */
+    uint64_t events;        /* reported by those: readiness of descriptors, and wake-ups */
+    uint64_t ops_submitted; /* operations accepted; those in flight are the difference to the next */
+    uint64_t ops_completed; /* operations whose callback was called */
+    uint64_t timers;        /* callbacks of timer handles */
+    uint64_t tasks;         /* tasks run, and callbacks of asyncs */
+    uint64_t wakeups;       /* system calls that woke the loop, from other threads or for a host loop */
+    /* Loops made with LOOP_METRICS_TIME only; else 0: */
+    uint64_t idle_time;        /* ns spent in waits that had leave to wait */
+    uint64_t longest_callback; /* ns of the longest callback since the last call of loop_metrics() */
+} loop_metrics_t;
+
+/* Fills in *out, whose size is set. Errors: LOOP_EINVAL (also: a size this library does not know). */
+LOOP_EXTERN int loop_metrics(loop_t *loop, loop_metrics_t *out);
+
+/* line: text of one line, without its end; valid during the call. */
+typedef void (*loop_dump_cb)(const char *line, void *arg);
+
+/*
+ * Describes the loop in lines of text: one for the loop, then for each handle one and one for each of its parked operations,
+ * then one for each finished operation whose callback has not been called, then one for each started timer. A line is a word,
+ * the type, the address, and KEY=VALUE pairs with one space between; docs/observing.md has the list. Keys keep their names,
+ * meaning and order; new ones are added at the end. Allocates nothing. Callbacks: print, which must not change anything.
+ */
+LOOP_EXTERN int loop_dump(loop_t *loop, loop_dump_cb print, void *arg);
 
 #ifdef __cplusplus
 }

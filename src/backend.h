@@ -3,7 +3,7 @@
  * backend calls nothing else of the core. Porting the library means filling this table.
  *
  * A backend never calls user code. What it has to tell goes to the loop's ready queue through loop__op_finish() and
- * loop__desc_ready(); the scheduler dispatches from there.
+ * loop__desc_ready() or loop__desc_found(); the scheduler dispatches from there.
  */
 #ifndef LOOP_BACKEND_H
 #define LOOP_BACKEND_H
@@ -33,6 +33,15 @@ struct loop_backend {
     /* Frees it. No descriptor is attached any more. */
     void (*close)(loop_t *loop);
 
+    /* In a child process: closes what was inherited, without touching the registrations in it, which are the parent's; makes
+     * it anew and registers every attached descriptor as it was. What the descriptors that are gone were asked for ends with
+     * their error. On error there is neither the old nor the new: every function that needs it answers LOOP_EBADF, detaching
+     * and closing work, and fork may be called again. LOOP_ENOTSUP where processes do not fork; nothing is changed then. */
+    int (*fork)(loop_t *loop);
+
+    /* A descriptor that is readable whenever the next poll would find something; LOOP_INVALID_FD if there is none. */
+    loop_os_fd_t (*fd)(const loop_t *loop);
+
     /* Registers desc, whose os.fd and flags are set and which has no operation. May answer LOOP_ENOTPOLLABLE. On error
      * nothing is registered. The core sets DESC_ATTACHED. */
     int (*attach)(loop_t *loop, struct desc *desc);
@@ -41,9 +50,10 @@ struct loop_backend {
      * live: the descriptor goes on without us; a backend that cannot do that answers LOOP_ENOTSUP and changes nothing. */
     int (*detach)(loop_t *loop, struct desc *desc, bool live);
 
-    /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Negative: none does, and nothing was done.
+    /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Else loop__op_refuse(): none does, nothing was done.
      * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
-     * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. */
+     * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. Sets
+     * op->started once the connection is under way. */
     int (*submit)(loop_t *loop, struct op *op);
 
     /* Asks for the end of a parked op. Its loop__op_finish() comes now or later, with LOOP_ECANCELED or the result that won
@@ -51,8 +61,16 @@ struct loop_backend {
     void (*cancel)(loop_t *loop, struct op *op);
 
     /* The handle reads (or accepts) by itself, into memory of its choice: call loop__desc_ready(desc, TODO_READ) once, as
-     * soon as that may give something. seen tells what the last read gave. */
+     * soon as that may give something. seen tells what the last read gave. Arming again is harmless. A backend that sets
+     * DESC_ARMED here, and then reports without being asked, is not told of short reads that drain
+     * (loop__desc_short_read_drains()); the core clears the flag when the handle has lost interest. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
+
+    /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold,
+     * an error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
+     * backend's business. Replaces what was watched before. 0: watches nothing, and cannot fail. On error nothing has
+     * changed. */
+    int (*watch)(loop_t *loop, struct desc *desc, unsigned events);
 
     /* Goes on with a descriptor for which the backend itself had asked by loop__desc_ready(desc, TODO_RESUME). */
     void (*resume)(loop_t *loop, struct desc *desc);
@@ -74,13 +92,29 @@ extern const struct loop_backend loop__backend;
 /* op is done: puts it into the ready queue. The backend has taken it out of wherever it kept it. */
 void loop__op_finish(struct op *op, int status);
 
+/* The same for one that was never kept, and neither connects nor gives a stream of results. */
+static inline void loop__op_finish_clean(struct op *op, int status);
+
+/* What submit returns for an op that it does not accept: the error. */
+int loop__op_refuse(struct op *op, int error);
+
 /* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */
 int loop__op_keep(struct op *op);
+
+/* The same for a read into one buffer. */
+static inline void loop__op_keep_one(struct op *op);
 
 /* n more bytes of op's buffers are done. */
 void loop__op_advance(struct op *op, size_t n);
 
+/* The caller's descriptor was closed by its owner, and its number belongs to something else: it is as good as closed. The
+ * backend has finished its operations before. */
+void loop__desc_lost(struct desc *desc);
+
 /* Puts desc into the ready queue for the given things (enum desc_todo). */
-void loop__desc_ready(struct desc *desc, uint8_t todo);
+static inline void loop__desc_ready(struct desc *desc, uint8_t todo);
+
+/* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
+void loop__desc_found(struct desc *desc, unsigned events);
 
 #endif

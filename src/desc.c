@@ -14,7 +14,6 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
     desc->ready.kind = READY_DESC;
     desc->os.fd = LOOP_INVALID_FD;
     desc->todo = 0;
-    desc->edge = 0;
     desc->flags = 0;
     desc->inflight = 0;
     list_init(&desc->reads);
@@ -30,6 +29,18 @@ void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 {
     desc->os.fd = fd;
     desc->flags = (uint16_t)((desc->flags & DESC_EXPIRED) | flags);
+}
+
+struct desc *loop__desc_of(struct handle *handle)
+{
+    switch (handle->type) {
+    case LOOP_DESC:
+    case LOOP_TCP:
+    case LOOP_POLL:
+        return (struct desc *)handle;
+    default:
+        return NULL;
+    }
 }
 
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
@@ -70,39 +81,38 @@ void loop__desc_close(struct desc *desc)
         loop__handle_closed(&desc->handle);
 }
 
-/* One operation was delivered. */
-void loop__desc_released(struct desc *desc)
+void loop__desc_lost(struct desc *desc)
 {
-    desc->inflight--;
-    if (desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
-        loop__handle_closed(&desc->handle);
-}
-
-void loop__desc_ready(struct desc *desc, uint8_t todo)
-{
-    if (desc->todo == 0)
-        list_push(&desc->handle.loop->ready, &desc->ready.link);
-    desc->todo |= todo;
+    if (desc->todo != 0) {
+        desc->todo = 0;
+        list_remove(&desc->ready.link);
+    }
+    loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
+    if (desc->handle.type == LOOP_POLL)
+        loop__poll_lost((struct poll *)desc);
+    else
+        desc->handle.open = LOOP_UNKNOWN_HANDLE;
 }
 
 void loop__desc_dispatch(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
     uint8_t todo = desc->todo;
+    bool called = false;
 
     desc->todo = 0;
     if (todo & TODO_RESUME)
         loop->backend->resume(loop, desc);
-    if (desc->handle.type != LOOP_TCP)
-        return;
     if (todo & TODO_DRAIN)
-        loop__stream_drained((struct stream *)desc);
+        called = loop__stream_drained((struct stream *)desc);
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
         if (desc->flags & DESC_LISTENER)
-            loop__tcp_acceptable((struct stream *)desc);
-        else
-            loop__stream_readable((struct stream *)desc);
+            called = loop__tcp_acceptable((struct stream *)desc) || called;
+        else if (desc->handle.type == LOOP_TCP)
+            called = loop__stream_readable((struct stream *)desc) || called;
     }
+    if (!called)
+        loop->futile++;
 }
 
 int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, unsigned flags)
@@ -114,6 +124,8 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
 
     if (loop == NULL || desc == NULL || (flags & ~known))
         return LOOP_EINVAL;
+    if (fd == LOOP_INVALID_FD)
+        return LOOP_EBADF;
     if (flags & LOOP_DESC_TCP) {
         kind |= DESC_TCP | DESC_SOCKET;
     } else {

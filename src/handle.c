@@ -8,7 +8,7 @@ static struct handle *handle_of(const loop_handle_t *handle)
 
 static bool type_known(uint8_t type)
 {
-    return type >= LOOP_TIMER && type <= LOOP_TCP;
+    return type >= LOOP_TIMER && type <= LOOP_POLL;
 }
 
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type)
@@ -21,36 +21,10 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->close_cb = NULL;
     handle->closing_next = NULL;
     handle->type = (uint8_t)type;
+    handle->open = (uint8_t)type;
     handle->flags = HANDLE_REF;
     list_push(&loop->handles, &handle->all);
     return 0;
-}
-
-int loop__handle_check(const void *pointer, loop_handle_type type)
-{
-    const struct handle *handle = pointer;
-
-    if (handle == NULL)
-        return LOOP_EINVAL;
-    return handle->type == type && !(handle->flags & HANDLE_CLOSING) ? 0 : LOOP_EBADF;
-}
-
-void loop__handle_start(struct handle *handle)
-{
-    if (handle->flags & HANDLE_ACTIVE)
-        return;
-    handle->flags |= HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles++;
-}
-
-void loop__handle_stop(struct handle *handle)
-{
-    if (!(handle->flags & HANDLE_ACTIVE))
-        return;
-    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles--;
 }
 
 int loop_handle_ref(loop_handle_t *public_handle)
@@ -126,6 +100,10 @@ const char *loop_handle_type_name(loop_handle_type type)
         return "desc";
     case LOOP_TCP:
         return "tcp";
+    case LOOP_SIGNAL:
+        return "signal";
+    case LOOP_POLL:
+        return "poll";
     case LOOP_UNKNOWN_HANDLE:
         break;
     }
@@ -147,7 +125,9 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         return LOOP_EBADF;
     loop__handle_stop(handle);
     handle->flags |= HANDLE_CLOSING;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->close_cb = cb;
+    handle->loop->closing_handles++;
     switch (handle->type) {
     case LOOP_TIMER:
         loop__timer_close((struct timer *)handle);
@@ -160,6 +140,12 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         break;
     case LOOP_TCP:
         loop__tcp_close((struct stream *)handle);
+        break;
+    case LOOP_SIGNAL:
+        loop__signal_close((struct signal *)handle);
+        break;
+    case LOOP_POLL:
+        loop__poll_close((struct poll *)handle);
         break;
     default:
         loop__phase_close((struct phase_handle *)handle);
@@ -178,12 +164,20 @@ void loop__handle_closed(struct handle *handle)
     else
         loop->closing_first = handle;
     loop->closing_last = handle;
+    loop__made_ready(loop);
 }
 
 void loop__handle_forget(struct handle *handle)
 {
+    for (struct walker *walker = handle->loop->walkers; walker != NULL; walker = walker->outer) {
+        if (walker->next == &handle->all)
+            walker->next = walker->next != walker->last ? walker->next->next : NULL;
+        if (walker->last == &handle->all)
+            walker->last = walker->last->prev;
+    }
     list_remove(&handle->all);
     handle->type = LOOP_UNKNOWN_HANDLE;
+    handle->open = LOOP_UNKNOWN_HANDLE;
     handle->flags = HANDLE_CLOSING;
 }
 
@@ -199,8 +193,30 @@ void loop__handles_run_closing(loop_t *loop)
         loop_close_cb cb = handle->close_cb;
 
         loop__handle_forget(handle);
+        loop->closing_handles--;
         if (cb != NULL)
             cb((loop_handle_t *)handle);
+        loop__lap(loop);
         handle = next;
     }
+}
+
+int loop_walk(loop_t *loop, void (*cb)(loop_handle_t *handle, void *arg), void *arg)
+{
+    struct walker walker;
+
+    if (loop == NULL || cb == NULL)
+        return LOOP_EINVAL;
+    if (list_empty(&loop->handles))
+        return 0;
+    walker = (struct walker){.next = loop->handles.next, .last = loop->handles.prev, .outer = loop->walkers};
+    loop->walkers = &walker;
+    while (walker.next != NULL) {
+        struct link *link = walker.next;
+
+        walker.next = link != walker.last ? link->next : NULL;
+        cb((loop_handle_t *)CONTAINER_OF(link, struct handle, all), arg);
+    }
+    loop->walkers = walker.outer;
+    return 0;
 }

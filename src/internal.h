@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "list.h"
+#include "probe.h"
 #include "timer_heap.h"
 
 #include <stdatomic.h>
@@ -22,10 +23,12 @@
 
 enum ready_kind {
     READY_OP,
-    READY_DESC
+    READY_STREAM, /* a descriptor that is a stream, and mostly stands there to be read */
+    READY_DESC,
+    READY_POLL
 };
 
-/* Stands in loop->ready. */
+/* Stands in loop->ready. READY_OP is 0, as the caller's zeroed operations are. */
 struct ready {
     struct link link;
     uint8_t kind;
@@ -46,6 +49,7 @@ struct handle {
     loop_close_cb close_cb;
     struct handle *closing_next; /* loop->closing */
     uint8_t type;                /* loop_handle_type */
+    uint8_t open;                /* the same until it is closed, then LOOP_UNKNOWN_HANDLE */
     uint8_t flags;               /* enum handle_flag */
 };
 FITS(struct handle, loop_handle_t);
@@ -101,7 +105,8 @@ FITS(struct task, loop_task_t);
 
 enum async_state {
     ASYNC_QUEUED = 1, /* the node stands in loop->posted, or is being pushed */
-    ASYNC_CLOSED = 2
+    ASYNC_CLOSED = 2,
+    ASYNC_FOUND = 4 /* used while loop_fork() repairs the queue */
 };
 
 struct async {
@@ -112,13 +117,25 @@ struct async {
 };
 FITS(struct async, loop_async_t);
 
+/* A handler that caught the signal sends the async, whose callback is the core's. */
+struct signal {
+    struct async async;
+    loop_signal_cb cb;
+    struct signal *next; /* the next watcher of the same signal */
+    atomic_uint pending; /* the signal came since the last callback, and since the start */
+    int signum;          /* 0: stopped */
+    bool oneshot;
+};
+FITS(struct signal, loop_signal_t);
+
 /* ------------------------------------------------------------------------------------------------------ descriptors -- */
 
 /* What a descriptor stands in the ready queue for. It stands there while any of these is set. */
 enum desc_todo {
     TODO_READ = 1,   /* the handle reads or accepts into memory of the library's choice */
     TODO_RESUME = 2, /* the backend goes on with operations that it interrupted for fairness */
-    TODO_DRAIN = 4   /* the write queue fell below its low mark */
+    TODO_DRAIN = 4,  /* the write queue fell below its low mark */
+    TODO_POLL = 8    /* events were found that a poll handle waits for */
 };
 
 enum desc_flag {
@@ -130,9 +147,12 @@ enum desc_flag {
     DESC_CALLER = 32,  /* the caller's: its owner may close it behind our back */
     DESC_READABLE = 64,
     DESC_WRITABLE = 128,
-    DESC_READ_EXPIRED = 256, /* the deadline has passed: what reads fails until it is moved */
-    DESC_WRITE_EXPIRED = 512,
-    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED
+    DESC_UNSURE = 256,       /* a short read does not mean that all was read: urgent data, or an end, may be there */
+    DESC_READ_EXPIRED = 512, /* the deadline has passed: what reads fails until it is moved */
+    DESC_WRITE_EXPIRED = 1024,
+    DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
+    DESC_ARMED = 2048, /* the handle reads by itself: it is told when it may */
+    DESC_LEVEL = 4096  /* of a poll handle: no operations; what is watched is reported as long as it holds */
 };
 
 struct desc {
@@ -143,7 +163,6 @@ struct desc {
         uint64_t room;
     } os;
     uint8_t todo;      /* enum desc_todo */
-    uint8_t edge;      /* the backend's: what the last event held beside readable and writable */
     uint16_t flags;    /* enum desc_flag */
     uint32_t inflight; /* operations submitted and not yet delivered */
     struct link reads; /* parked operations, first submitted first */
@@ -154,6 +173,20 @@ struct desc {
 };
 FITS(struct desc, loop_desc_t);
 
+/* There the backend will report by itself what comes next; else it is to be told of the short read, or asked again. */
+static inline bool loop__desc_short_read_drains(const struct desc *desc)
+{
+    return (desc->flags & (DESC_TCP | DESC_UNSURE)) == DESC_TCP;
+}
+
+struct poll {
+    struct desc desc;
+    loop_poll_cb cb;
+    uint8_t asked; /* LOOP_READABLE and so on; 0: stopped */
+    uint8_t found; /* of these, what was found and not yet reported */
+};
+FITS(struct poll, loop_poll_t);
+
 enum stream_flag {
     STREAM_BOUND = 1,
     STREAM_LISTENING = 2,
@@ -161,11 +194,12 @@ enum stream_flag {
     STREAM_CONNECTED = 8,
     STREAM_READING = 16,
     STREAM_EOF = 32,
-    STREAM_SHUT = 64,       /* shutdown was asked for: nothing may be written after it */
-    STREAM_ABOVE = 128,     /* the write queue has been above its high mark and not yet at the low one */
-    STREAM_PAUSED = 256,    /* accepting waits for descriptors */
-    STREAM_FAILED = 512,    /* the connect failed: only closing is left */
-    STREAM_ACCEPTING = 1024 /* inside the connection callback */
+    STREAM_SHUT = 64,        /* shutdown was asked for: nothing may be written after it */
+    STREAM_ABOVE = 128,      /* the write queue has been above its high mark and not yet at the low one */
+    STREAM_PAUSED = 256,     /* accepting waits for descriptors */
+    STREAM_FAILED = 512,     /* the connect failed, or will be told so soon: only closing is left */
+    STREAM_ACCEPTING = 1024, /* inside the connection callback */
+    STREAM_OTHER_TCP = 2048  /* MPTCP or the like: not DESC_TCP */
 };
 
 struct stream {
@@ -191,13 +225,13 @@ FITS(struct stream, loop_tcp_t);
 
 enum op_kind {
     OP_NONE,
-    OP_ACCEPT,
-    OP_CONNECT,
     OP_READ,
     OP_WRITE,
     OP_RECEIVE,
     OP_SEND,
+    OP_ACCEPT,
     OP_READY,
+    OP_CONNECT, /* this and the next: their handle is told before they are delivered */
     OP_SHUTDOWN
 };
 
@@ -283,6 +317,27 @@ enum wake_state {
 #define FOREVER (-1)     /* a time to wait */
 #define NEVER UINT64_MAX /* an instant */
 
+/* A walk over the handles, which may come and go meanwhile. */
+struct walker {
+    struct link *next; /* NULL: there is no more */
+    struct link *last; /* what came later is not visited */
+    struct walker *outer;
+};
+
+/* What loop_metrics() reports and the rest of the loop does not know anyway. Counted on the loop's thread. */
+struct metrics {
+    uint64_t turns;
+    uint64_t waits;
+    uint64_t events;
+    uint64_t submitted;
+    uint64_t timers;
+    uint64_t tasks;
+    bool timed;       /* LOOP_METRICS_TIME: the clock is read for the rest */
+    uint64_t mark;    /* the last reading: since then one callback runs */
+    uint64_t idle;    /* ns in waits */
+    uint64_t longest; /* ns of the longest callback */
+};
+
 struct loop {
     const struct loop_backend *backend;
     void *backend_data; /* the backend's */
@@ -294,10 +349,14 @@ struct loop {
     bool running;
     bool stopping;
     bool closing;
-    unsigned flags;        /* LOOP_HANDOVER */
-    uintptr_t thread;      /* which ran the loop first */
-    size_t active_handles; /* active and referenced */
+    bool watched;           /* a host loop polls the backend's descriptor */
+    struct walker *walkers; /* walks over the handles that are under way, the innermost first */
+    unsigned futile;        /* descriptors dispatched since the wait that had nothing to call back */
+    unsigned flags;         /* LOOP_HANDOVER */
+    uintptr_t thread;       /* which ran the loop first */
+    size_t active_handles;  /* active and referenced */
     size_t active_ops;
+    size_t closing_handles; /* closed, and their close callback not yet entered */
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
@@ -307,13 +366,28 @@ struct loop {
     void *scratch;           /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
     void *data;
     loop_allocator_t allocator;
+    struct metrics metrics;
     _Atomic(struct post_node *) posted;
-    atomic_uint wake;    /* enum wake_state */
-    atomic_uint posters; /* threads inside loop_post or loop_async_send */
+    atomic_uint wake;      /* enum wake_state */
+    atomic_uint posters;   /* threads inside loop_post or loop_async_send */
+    atomic_size_t wakeups; /* calls of backend->wake */
 };
 
+/* run.c */
+/* Whether the next turn has something to do for which it need not wait, timers aside. */
+bool loop__has_work(loop_t *loop);
+/* loop_run() in its mode once, whose wait ends at the given instant at the latest. */
+int loop__run_once(loop_t *loop, uint64_t end);
+
 /* loop.c */
-uint64_t loop__now(loop_t *loop);
+void loop__read_clock(loop_t *loop);
+
+static inline uint64_t loop__now(loop_t *loop)
+{
+    if (!loop->now_valid)
+        loop__read_clock(loop);
+    return loop->now;
+}
 
 /* Instants do not wrap round: what is past the end of time is the end of time. */
 static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
@@ -327,15 +401,84 @@ void loop__free(loop_t *loop, void *ptr);
 
 /* handle.c */
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type);
+
 /* 0, LOOP_EINVAL (NULL) or LOOP_EBADF (closing, closed or of another type). */
-int loop__handle_check(const void *pointer, loop_handle_type type);
-void loop__handle_start(struct handle *handle);
-void loop__handle_stop(struct handle *handle);
+static inline int loop__handle_check(const void *pointer, loop_handle_type type)
+{
+    const struct handle *handle = pointer;
+
+    if (handle == NULL)
+        return LOOP_EINVAL;
+    return handle->open == type ? 0 : LOOP_EBADF;
+}
+
+static inline void loop__handle_start(struct handle *handle)
+{
+    if (handle->flags & HANDLE_ACTIVE)
+        return;
+    handle->flags |= HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles++;
+}
+
+static inline void loop__handle_stop(struct handle *handle)
+{
+    if (!(handle->flags & HANDLE_ACTIVE))
+        return;
+    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
+    if (handle->flags & HANDLE_REF)
+        handle->loop->active_handles--;
+}
+
 /* The handle needs nothing any more: its close callback comes in the next closing phase. */
 void loop__handle_closed(struct handle *handle);
 /* Takes the handle out of its loop without a close callback. */
 void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
+
+/* timer_heap.c. Moves a started node: cannot fail. */
+static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+{
+    if (due < node->due) {
+        loop__timer_sooner(heap, node, due);
+        return;
+    }
+    node->due = due;
+    node->seq = ++heap->seq;
+}
+
+/* Starts a node (LOOP_ENOMEM) or moves a started one. */
+static inline int loop__timer_set(loop_t *loop, struct timer_node *node, uint64_t due)
+{
+    if (loop__timer_started(node)) {
+        loop__timer_move(&loop->timers, node, due);
+        return 0;
+    }
+    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+        return LOOP_ENOMEM;
+    loop__timer_add(&loop->timers, node, due);
+    return 0;
+}
+
+static inline void loop__timer_unset(loop_t *loop, struct timer_node *node)
+{
+    if (!loop__timer_started(node))
+        return;
+    loop->timers.entries[node->position - 1].node = &loop->timers.none;
+    node->position = 0;
+    loop->timers.live--;
+}
+
+/* The next node due, NULL if there is none. Makes the root live and true first. */
+static inline struct timer_node *loop__timer_next(loop_t *loop)
+{
+    const struct timer_entry *root = loop->timers.entries;
+
+    if (loop->timers.count == 0)
+        return NULL;
+    /* The sequence of `none` is no entry's. */
+    return root->seq == root->node->seq ? root->node : loop__timer_settle(&loop->timers);
+}
 
 /* timer.c */
 void loop__timers_run(loop_t *loop);
@@ -349,18 +492,36 @@ void loop__phase_close(struct phase_handle *handle);
 void loop__tasks_init(loop_t *loop);
 /* Pushes a node and wakes the loop if it sleeps; LOOP_ECLOSED. Any thread. */
 int loop__post(loop_t *loop, struct post_node *node);
+/* Wakes the loop if it sleeps and nobody did so before. Any thread. */
+void loop__wake(loop_t *loop);
 /* Whether anything is posted or waits to run. */
 bool loop__tasks_waiting(loop_t *loop);
+size_t loop__tasks_count(loop_t *loop);
 /* Moves what is posted to loop->tasks. */
 void loop__tasks_take(loop_t *loop);
 /* Runs loop->tasks with the given status. */
 void loop__tasks_run(loop_t *loop, int status);
 /* Refuses all posting from now on, runs what is queued with LOOP_ECANCELED, waits for posters on their way out. */
 void loop__tasks_close(loop_t *loop);
+/* In a child process: forgets the threads that were posting. */
+void loop__tasks_fork(loop_t *loop);
 
 /* async.c */
+int loop__async_init(loop_t *loop, struct async *async, loop_handle_type type, loop_async_cb cb);
+/* Any thread, also in a signal handler. */
+int loop__async_send(struct async *async);
 void loop__async_run(struct async *async);
 void loop__async_close(struct async *async);
+/* In a child process: finishes what threads were sending. */
+void loop__asyncs_fork(loop_t *loop);
+
+/* signal.c; src/platform.h has what the platform's handler calls */
+void loop__signal_close(struct signal *signal);
+
+/* poll.c */
+void loop__poll_dispatch(struct poll *poll);
+void loop__poll_lost(struct poll *poll);
+void loop__poll_close(struct poll *poll);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);
@@ -369,13 +530,14 @@ void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags);
 void loop__desc_close(struct desc *desc);
 void loop__desc_dispatch(struct desc *desc);
-void loop__desc_released(struct desc *desc);
+/* The descriptor that a handle is, NULL for a handle that is none. */
+struct desc *loop__desc_of(struct handle *handle);
 
 /* op.c */
-int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb);
-int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
-int loop__op_submit(struct op *op);
-void loop__op_dispatch(struct op *op);
+int loop__op_submit_expired(struct op *op);
+int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs);
+/* Accepts the operation as loop__op_submit() does, and completes it with the given status. */
+void loop__op_complete(struct op *op, int status);
 size_t loop__op_left(const struct op *op);
 /* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
 void loop__op_end(struct op *op, bool expired);
@@ -384,9 +546,11 @@ void loop__op_end_queue(const struct link *queue, bool expired);
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
 /* The caller has looked at what loop__op_deliver() gave: streams of results go on. */
 void loop__op_delivered_go_on(loop_t *loop);
+/* The next result of a stream, or the final one. */
+void loop__op_go_on(struct op *op);
 
 /* deadline.c */
-void loop__deadline_expired(struct desc *desc, unsigned direction);
+void loop__deadline_expired(struct desc *desc, unsigned which);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
@@ -395,15 +559,161 @@ int loop__stream_read_stop(struct stream *stream);
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
-void loop__stream_readable(struct stream *stream);
-void loop__stream_drained(struct stream *stream);
-/* n bytes of parked writes went out, or never will. */
+/* A connect or shutdown is about to be delivered. */
+void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status);
+/* These, and loop__tcp_acceptable(), tell whether they called back. */
+bool loop__stream_readable(struct stream *stream);
+bool loop__stream_drained(struct stream *stream);
+/* n more bytes wait in parked writes; n of them went out, or never will. */
+void loop__stream_queue(struct stream *stream, size_t n);
 void loop__stream_unqueue(struct stream *stream, size_t n);
 
 /* tcp.c */
-void loop__tcp_acceptable(struct stream *server);
+bool loop__tcp_acceptable(struct stream *server);
 void loop__tcp_accept_resume(struct stream *server);
+/* The connect failed: known before its callback, and at its callback. */
+void loop__tcp_connect_failed(struct stream *tcp);
 void loop__tcp_connect_done(struct stream *tcp, int status);
 void loop__tcp_close(struct stream *tcp);
+
+/* dump.c */
+const char *loop__op_kind_name(enum op_kind kind);
+
+/* host.c */
+/* Tells a host loop, if one watches, that a turn has something to do. */
+void loop__host_notify(loop_t *loop);
+
+/* Called where something became ready. Inside of a turn nobody has to be told: its end looks. */
+static inline void loop__made_ready(loop_t *loop)
+{
+    if (!loop->running)
+        loop__host_notify(loop);
+}
+
+/* metrics.c; metrics.h has what the wait needs */
+/* Reads the clock: now begins what loop__lap() measures. */
+void loop__metrics_mark(loop_t *loop);
+void loop__metrics_lap(loop_t *loop);
+
+/* Called after every callback. */
+static inline void loop__lap(loop_t *loop)
+{
+    if (loop->metrics.timed)
+        loop__metrics_lap(loop);
+}
+
+/* ------------------------------------------------------------------------------------------- the path of an operation -- */
+
+/*
+ * What every packet costs is decided here: checked and filled in, handed to the backend, finished, dispatched. These are inline
+ * because they are called from other files than their own in each of these steps.
+ */
+
+/* Inside of a poll. */
+static inline void loop__desc_queue(struct desc *desc, uint8_t todo)
+{
+    if (desc->todo == 0)
+        list_push(&desc->handle.loop->ready, &desc->ready.link);
+    desc->todo |= todo;
+}
+
+static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
+{
+    loop__desc_queue(desc, todo);
+    loop__made_ready(desc->handle.loop);
+}
+
+/* 0, or why the operation cannot be submitted. The loop is not being closed, or there would be no open handle. */
+static inline int loop__op_check(const struct op *op)
+{
+    if (op == NULL)
+        return LOOP_EINVAL;
+    return op->state == OP_IDLE ? 0 : LOOP_EBUSY;
+}
+
+static inline int loop__op_check_bufs(const loop_buf_t *bufs, unsigned nbufs)
+{
+    if (nbufs != 1 || bufs == NULL || bufs->base == NULL || bufs->len > PTRDIFF_MAX)
+        return loop__op_check_many_bufs(bufs, nbufs);
+    return 0;
+}
+
+/* Everything that was asked is in order: from here on the operation is changed. */
+static inline void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
+                                 unsigned nbufs, loop_op_cb cb)
+{
+    op->bytes = 0;
+    op->result_flags = 0;
+    op->desc = desc;
+    op->cb = cb;
+    op->bufs = (loop_buf_t *)(uintptr_t)bufs;
+    op->first = 0;
+    op->nbufs = nbufs;
+    op->kind = (uint8_t)kind;
+    op->state = OP_SUBMITTING;
+    op->events = 0;
+    op->started = 0;
+    op->stream = 0;
+    op->kept = 0;
+    op->ending = 0;
+    op->expired = 0;
+}
+
+static inline int loop__op_submit(struct op *op)
+{
+    struct desc *desc = op->desc;
+    loop_t *loop = desc->handle.loop;
+
+    desc->inflight++;
+    loop->active_ops++;
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, desc, op, op->kind);
+    if (desc->flags & DESC_EXPIRED)
+        return loop__op_submit_expired(op);
+    return loop->backend->submit(loop, op);
+}
+
+static inline void loop__op_keep_one(struct op *op)
+{
+    op->keep.bufs[0] = *op->bufs;
+    op->bufs = op->keep.bufs;
+    op->kept = 1;
+    op->state = OP_PARKED;
+}
+
+static inline void loop__op_finish_clean(struct op *op, int status)
+{
+    loop_t *loop = op->desc->handle.loop;
+
+    op->status = status;
+    op->state = OP_FINISHED;
+    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+    LOOP_PROBE4(complete, loop, op, status, op->bytes);
+    loop__made_ready(loop);
+}
+
+/* The operation leaves the library, whose last look at it this is. */
+static inline void loop__op_let_go(struct op *op)
+{
+    struct desc *desc = op->desc;
+
+    op->state = OP_IDLE;
+    desc->handle.loop->active_ops--;
+    if (op->kind >= OP_CONNECT && desc->handle.type == LOOP_TCP)
+        loop__stream_op_done((struct stream *)desc, (enum op_kind)op->kind, op->status);
+    if (--desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
+        loop__handle_closed(&desc->handle);
+}
+
+static inline void loop__op_dispatch(struct op *op)
+{
+    if (op->result_flags & LOOP_OP_MORE) {
+        op->cb((loop_op_t *)op);
+        loop__op_go_on(op);
+        return;
+    }
+    loop__op_let_go(op);
+    op->cb((loop_op_t *)op);
+}
 
 #endif

@@ -6,37 +6,7 @@
 
 /* ----------------------------------------------------------------------------------------------------- submission -- */
 
-/* Checks what all operations have in common and fills in op. It is not yet submitted. */
-int loop__op_prepare(struct desc *desc, struct op *op, enum op_kind kind, loop_op_cb cb)
-{
-    if (op == NULL)
-        return LOOP_EINVAL;
-    if (op->state != OP_IDLE)
-        return LOOP_EBUSY;
-    if (desc->handle.loop->closing)
-        return LOOP_ECLOSED;
-    op->bytes = 0;
-    op->result_flags = 0;
-    op->os.fd = LOOP_INVALID_FD;
-    op->ready.kind = READY_OP;
-    op->desc = desc;
-    op->cb = cb;
-    op->bufs = NULL;
-    op->first = 0;
-    op->nbufs = 0;
-    op->kind = (uint8_t)kind;
-    op->started = 0;
-    op->stream = 0;
-    op->kept = 0;
-    op->ending = 0;
-    op->expired = 0;
-    op->from = NULL;
-    op->to = NULL;
-    return 0;
-}
-
-/* The caller's buffers: valid until the submission is over. */
-int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
+int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs)
 {
     size_t total = 0;
 
@@ -47,8 +17,6 @@ int loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
             return LOOP_EINVAL;
         total += bufs[i].len;
     }
-    op->bufs = (loop_buf_t *)(uintptr_t)bufs;
-    op->nbufs = nbufs;
     return 0;
 }
 
@@ -58,33 +26,35 @@ static bool is_expired(const struct op *op)
     return op->desc->flags & (loop__op_is_writing(op) ? DESC_WRITE_EXPIRED : DESC_READ_EXPIRED);
 }
 
-/* Hands the operation to the backend, for the first time or for the next result of a stream. */
-static int start(struct op *op)
+int loop__op_submit_expired(struct op *op)
 {
     loop_t *loop = op->desc->handle.loop;
 
-    op->state = OP_SUBMITTING;
-    if ((op->desc->flags & DESC_EXPIRED) && is_expired(op)) {
-        loop__op_finish(op, LOOP_ETIMEDOUT);
-        return 0;
-    }
-    return loop->backend->submit(loop, op);
+    if (!is_expired(op))
+        return loop->backend->submit(loop, op);
+    loop__op_finish(op, LOOP_ETIMEDOUT);
+    return 0;
 }
 
-int loop__op_submit(struct op *op)
+void loop__op_complete(struct op *op, int status)
 {
-    struct desc *desc = op->desc;
-    loop_t *loop = desc->handle.loop;
-    int error;
+    loop_t *loop = op->desc->handle.loop;
 
-    desc->inflight++;
+    op->desc->inflight++;
     loop->active_ops++;
-    error = start(op);
-    if (error != 0) {
-        op->state = OP_IDLE;
-        desc->inflight--;
-        loop->active_ops--;
-    }
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, op->desc, op, op->kind);
+    loop__op_finish(op, status);
+}
+
+int loop__op_refuse(struct op *op, int error)
+{
+    loop_t *loop = op->desc->handle.loop;
+
+    op->state = OP_IDLE;
+    op->desc->inflight--;
+    loop->active_ops--;
+    loop->metrics.submitted--;
     return error;
 }
 
@@ -99,6 +69,23 @@ static loop_buf_t *inline_bufs(struct op *op, uint32_t *room)
 {
     *room = keeps_address(op) ? 1 : OP_INLINE_BUFS;
     return keeps_address(op) ? &op->keep.datagram.buf : op->keep.bufs;
+}
+
+size_t loop__op_left(const struct op *op)
+{
+    size_t left = 0;
+
+    for (uint32_t i = op->first; i < op->nbufs; i++)
+        left += op->bufs[i].len;
+    return left;
+}
+
+/* Whether op is a write that counts in its stream's write queue. */
+static struct stream *queued_in(const struct op *op)
+{
+    bool counts = op->kind == OP_WRITE && op->kept && op->desc->handle.type == LOOP_TCP;
+
+    return counts ? (struct stream *)op->desc : NULL;
 }
 
 int loop__op_keep(struct op *op)
@@ -129,7 +116,7 @@ int loop__op_keep(struct op *op)
         copy[0].base = (char *)copy[0].base + before;
         copy[0].len -= before;
     }
-    if (op->to != NULL) {
+    if ((op->kind == OP_SEND || op->kind == OP_CONNECT) && op->to != NULL) {
         size_t length = loop__address_length(op->to);
 
         memcpy(op->keep.datagram.address, op->to, length);
@@ -138,24 +125,9 @@ int loop__op_keep(struct op *op)
     op->bufs = copy;
     op->first = 0;
     op->nbufs = left;
+    if (queued_in(op) != NULL)
+        loop__stream_queue((struct stream *)op->desc, loop__op_left(op));
     return 0;
-}
-
-size_t loop__op_left(const struct op *op)
-{
-    size_t left = 0;
-
-    for (uint32_t i = op->first; i < op->nbufs; i++)
-        left += op->bufs[i].len;
-    return left;
-}
-
-/* Whether op is a write that counts in its stream's write queue. */
-static struct stream *queued_in(const struct op *op)
-{
-    bool counts = op->state == OP_PARKED && op->kind == OP_WRITE && op->desc->handle.type == LOOP_TCP;
-
-    return counts ? (struct stream *)op->desc : NULL;
 }
 
 void loop__op_advance(struct op *op, size_t n)
@@ -223,64 +195,52 @@ static void release(struct op *op)
         loop__free(op->desc->handle.loop, op->bufs);
 }
 
+/* What was written in advance can go nowhere. Closing ends it by itself. */
+static void connect_failed(struct op *op)
+{
+    if (op->desc->handle.flags & HANDLE_CLOSING)
+        return;
+    if (op->desc->handle.type == LOOP_TCP)
+        loop__tcp_connect_failed((struct stream *)op->desc);
+    /* One that was ended before its turn tells nothing about those beside it. */
+    if (op->started)
+        loop__op_end_queue(&op->desc->writes, false);
+}
+
 void loop__op_finish(struct op *op, int status)
 {
-    loop_t *loop = op->desc->handle.loop;
     struct stream *stream = queued_in(op);
 
     if (stream != NULL && op->first < op->nbufs)
         loop__stream_unqueue(stream, loop__op_left(op));
     if (status == LOOP_ECANCELED && op->expired)
         status = LOOP_ETIMEDOUT;
-    op->status = status;
-    op->state = OP_FINISHED;
     if (op->stream && status == 0)
         op->result_flags |= LOOP_OP_MORE;
     else
         release(op);
-    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
-    /* What was written in advance can go nowhere. Closing ends it by itself. */
-    if (op->kind == OP_CONNECT && status != 0 && !(op->desc->handle.flags & HANDLE_CLOSING))
-        loop__op_end_queue(&op->desc->writes, false);
+    loop__op_finish_clean(op, status);
+    if (op->kind == OP_CONNECT && status != 0)
+        connect_failed(op);
 }
 
 /* -------------------------------------------------------------------------------------------------------- delivery -- */
 
-/* The caller has seen a result of a stream; the next one, or the final one. */
-static void go_on(struct op *op)
+void loop__op_go_on(struct op *op)
 {
-    int status = LOOP_ECANCELED;
-
     op->bytes = 0;
     op->result_flags = 0;
     op->os.fd = LOOP_INVALID_FD;
-    if (!op->ending && !(op->desc->handle.flags & HANDLE_CLOSING))
-        status = start(op);
-    if (status != 0)
-        loop__op_finish(op, status);
-}
-
-/* The operation leaves the library, whose last look at it this is. */
-static void let_go(struct op *op)
-{
-    struct desc *desc = op->desc;
-
-    op->state = OP_IDLE;
-    desc->handle.loop->active_ops--;
-    if (op->kind == OP_CONNECT && desc->handle.type == LOOP_TCP)
-        loop__tcp_connect_done((struct stream *)desc, op->status);
-    loop__desc_released(desc);
-}
-
-void loop__op_dispatch(struct op *op)
-{
-    bool more = (op->result_flags & LOOP_OP_MORE) != 0;
-
-    if (!more)
-        let_go(op);
-    op->cb((loop_op_t *)op);
-    if (more)
-        go_on(op);
+    if (op->ending || (op->desc->handle.flags & HANDLE_CLOSING)) {
+        loop__op_finish(op, LOOP_ECANCELED);
+        return;
+    }
+    op->state = OP_SUBMITTING;
+    /* What it needs is kept already, so it cannot be refused. */
+    if (op->desc->flags & DESC_EXPIRED)
+        (void)loop__op_submit_expired(op);
+    else
+        (void)op->desc->handle.loop->backend->submit(op->desc->handle.loop, op);
 }
 
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
@@ -294,7 +254,7 @@ int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
         if (op->result_flags & LOOP_OP_MORE)
             list_push(&loop->delivered, &op->ready.link);
         else
-            let_go(op);
+            loop__op_let_go(op);
     }
     return count;
 }
@@ -305,7 +265,7 @@ void loop__op_delivered_go_on(loop_t *loop)
 
     list_take(&loop->delivered, &batch);
     while (!list_empty(&batch))
-        go_on(CONTAINER_OF(list_pop(&batch), struct op, ready.link));
+        loop__op_go_on(CONTAINER_OF(list_pop(&batch), struct op, ready.link));
 }
 
 int loop_op_cancel(loop_op_t *public_op)
@@ -327,109 +287,131 @@ loop_handle_t *loop_op_get_handle(const loop_op_t *op)
 
 /* ----------------------------------------------------------------------------------------- the calls on loop_desc_t -- */
 
-static int prepare(loop_desc_t *desc, loop_op_t *op, enum op_kind kind, loop_op_cb cb)
+static inline int check(const loop_desc_t *desc, const loop_op_t *op)
 {
     int error = loop__handle_check(desc, LOOP_DESC);
 
-    return error != 0 ? error : loop__op_prepare((struct desc *)desc, (struct op *)op, kind, cb);
+    return error != 0 ? error : loop__op_check((const struct op *)op);
 }
 
-static int transfer(loop_desc_t *desc, loop_op_t *public_op, enum op_kind kind, const loop_buf_t *bufs, unsigned nbufs,
-                    loop_op_cb cb)
+static inline int check_transfer(const loop_desc_t *desc, const loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs)
 {
-    int error = prepare(desc, public_op, kind, cb);
+    int error = check(desc, op);
 
-    return error != 0 ? error : loop__op_set_bufs((struct op *)public_op, bufs, nbufs);
+    return error != 0 ? error : loop__op_check_bufs(bufs, nbufs);
+}
+
+static int accept_connections(loop_desc_t *desc, loop_op_t *public_op, loop_op_cb cb, bool stream)
+{
+    struct op *op = (struct op *)public_op;
+    int error = check(desc, public_op);
+
+    if (error != 0)
+        return error;
+    loop__op_fill(op, (struct desc *)desc, OP_ACCEPT, NULL, 0, cb);
+    op->os.fd = LOOP_INVALID_FD;
+    op->stream = stream;
+    return loop__op_submit(op);
 }
 
 int loop_op_accept(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb)
 {
-    int error = prepare(desc, op, OP_ACCEPT, cb);
-
-    return error != 0 ? error : loop__op_submit((struct op *)op);
+    return accept_connections(desc, op, cb, false);
 }
 
 int loop_op_accept_stream(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb)
 {
-    int error = prepare(desc, op, OP_ACCEPT, cb);
-
-    if (error != 0)
-        return error;
-    ((struct op *)op)->stream = 1;
-    return loop__op_submit((struct op *)op);
+    return accept_connections(desc, op, cb, true);
 }
 
-int loop_op_connect(loop_desc_t *desc, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb)
+int loop_op_connect(loop_desc_t *desc, loop_op_t *public_op, const struct sockaddr *addr, loop_op_cb cb)
 {
-    int error = prepare(desc, op, OP_CONNECT, cb);
+    struct op *op = (struct op *)public_op;
+    int error = check(desc, public_op);
 
     if (error != 0)
         return error;
     if (addr == NULL || loop__address_length(addr) == 0)
         return LOOP_EINVAL;
-    ((struct op *)op)->to = addr;
-    return loop__op_submit((struct op *)op);
+    loop__op_fill(op, (struct desc *)desc, OP_CONNECT, NULL, 0, cb);
+    op->to = addr;
+    return loop__op_submit(op);
 }
 
-int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+int loop_op_read(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
-    int error = transfer(desc, op, OP_READ, bufs, nbufs, cb);
-
-    return error != 0 ? error : loop__op_submit((struct op *)op);
-}
-
-int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
-{
-    int error = transfer(desc, op, OP_WRITE, bufs, nbufs, cb);
-
-    return error != 0 ? error : loop__op_submit((struct op *)op);
-}
-
-static int receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
-                   struct sockaddr_storage *from, loop_op_cb cb, uint8_t stream)
-{
-    int error = transfer(desc, op, OP_RECEIVE, bufs, nbufs, cb);
+    struct op *op = (struct op *)public_op;
+    int error = check_transfer(desc, public_op, bufs, nbufs);
 
     if (error != 0)
         return error;
-    ((struct op *)op)->from = from;
-    ((struct op *)op)->stream = stream;
-    return loop__op_submit((struct op *)op);
+    loop__op_fill(op, (struct desc *)desc, OP_READ, bufs, nbufs, cb);
+    return loop__op_submit(op);
+}
+
+int loop_op_write(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+{
+    struct op *op = (struct op *)public_op;
+    int error = check_transfer(desc, public_op, bufs, nbufs);
+
+    if (error != 0)
+        return error;
+    loop__op_fill(op, (struct desc *)desc, OP_WRITE, bufs, nbufs, cb);
+    return loop__op_submit(op);
+}
+
+static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs,
+                   struct sockaddr_storage *from, loop_op_cb cb, bool stream)
+{
+    struct op *op = (struct op *)public_op;
+    int error = check_transfer(desc, public_op, bufs, nbufs);
+
+    if (error != 0)
+        return error;
+    loop__op_fill(op, (struct desc *)desc, OP_RECEIVE, bufs, nbufs, cb);
+    op->from = from;
+    op->to = NULL;
+    op->stream = stream;
+    return loop__op_submit(op);
 }
 
 int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                     struct sockaddr_storage *from, loop_op_cb cb)
 {
-    return receive(desc, op, bufs, nbufs, from, cb, 0);
+    return receive(desc, op, bufs, nbufs, from, cb, false);
 }
 
 int loop_op_receive_stream(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                            struct sockaddr_storage *from, loop_op_cb cb)
 {
-    return receive(desc, op, bufs, nbufs, from, cb, 1);
+    return receive(desc, op, bufs, nbufs, from, cb, true);
 }
 
-int loop_op_send(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, const struct sockaddr *to,
-                 loop_op_cb cb)
+int loop_op_send(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs,
+                 const struct sockaddr *to, loop_op_cb cb)
 {
-    int error = transfer(desc, op, OP_SEND, bufs, nbufs, cb);
+    struct op *op = (struct op *)public_op;
+    int error = check_transfer(desc, public_op, bufs, nbufs);
 
     if (error != 0)
         return error;
     if (to != NULL && loop__address_length(to) == 0)
         return LOOP_EINVAL;
-    ((struct op *)op)->to = to;
-    return loop__op_submit((struct op *)op);
+    loop__op_fill(op, (struct desc *)desc, OP_SEND, bufs, nbufs, cb);
+    op->to = to;
+    return loop__op_submit(op);
 }
 
-int loop_op_ready(loop_desc_t *desc, loop_op_t *op, unsigned events, loop_op_cb cb)
+int loop_op_ready(loop_desc_t *desc, loop_op_t *public_op, unsigned events, loop_op_cb cb)
 {
-    int error = prepare(desc, op, OP_READY, cb);
+    struct op *op = (struct op *)public_op;
+    int error = check(desc, public_op);
 
     if (error != 0)
         return error;
     if (events == 0 || (events & ~(LOOP_READABLE | LOOP_WRITABLE)))
         return LOOP_EINVAL;
-    ((struct op *)op)->events = (uint8_t)events;
-    return loop__op_submit((struct op *)op);
+    loop__op_fill(op, (struct desc *)desc, OP_READY, NULL, 0, cb);
+    op->events = (uint8_t)events;
+    return loop__op_submit(op);
 }

@@ -26,6 +26,8 @@ static int phase_start(struct phase_handle *handle, enum phase phase)
 {
     list_push(&handle->handle.loop->phases[phase], &handle->link);
     loop__handle_start(&handle->handle);
+    if (phase == PHASE_IDLE)
+        loop__made_ready(handle->handle.loop);
     return 0;
 }
 
@@ -74,6 +76,7 @@ void loop__phase_run(loop_t *loop, enum phase phase)
             handle->cb.check((loop_check_t *)handle);
             break;
         }
+        loop__lap(loop);
     }
 }
 

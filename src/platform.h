@@ -23,10 +23,17 @@ uintptr_t loop__thread_id(void);
 /* Gives the processor away for a moment. */
 void loop__yield(void);
 
+enum socket_state {
+    SOCKET_BOUND = 1,
+    SOCKET_LISTENING = 2,
+    SOCKET_CONNECTED = 4,
+    SOCKET_PLAIN_TCP = 8 /* a short read means that all was read */
+};
+
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);
-/* What a stream socket of the caller's is; LOOP_EINVAL if it is none of TCP. */
-int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound);
+/* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
+int loop__socket_probe(loop_os_fd_t fd, unsigned *state);
 void loop__socket_close(loop_os_fd_t fd);
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags);
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
@@ -48,6 +55,23 @@ void loop__fd_close(loop_os_fd_t fd);
 int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
 /* Makes a descriptor non-blocking and, unless inherit, close-on-exec. */
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
+
+/*
+ * Signals: the platform has the handler and what it replaced, src/signal.c the watchers. Both are guarded by one lock, which
+ * is held only while every signal is blocked in the holding thread; so a handler that waits for it never waits for itself.
+ */
+#define SIGNAL_LIMIT 129 /* signal numbers are below it on every system */
+
+/* Whether it may be the number of a signal that can be watched. */
+bool loop__signal_known(int signum);
+/* Takes the lock, in any case: an error says that the signals could not be blocked. */
+int loop__signal_lock(void);
+void loop__signal_unlock(void);
+/* With the lock: from now on loop__signal_caught() is called for each signal of that number; no more. */
+int loop__signal_install(int signum);
+void loop__signal_uninstall(int signum);
+/* signal.c: tells the watchers, if there are any. Called in the handler, with the lock. */
+bool loop__signal_caught(int signum);
 
 /* The scope number of a network interface, 0 if there is none of that name. */
 unsigned loop__interface_index(const char *name);

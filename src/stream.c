@@ -11,6 +11,7 @@ void loop__stream_init(struct stream *stream)
     stream->cb.read = NULL;
     stream->alloc_cb = NULL;
     stream->os.accepted = LOOP_INVALID_FD;
+    stream->desc.ready.kind = READY_STREAM;
     stream->queued = 0;
     stream->low = 0;
     stream->high = 0;
@@ -50,62 +51,87 @@ int loop__stream_read_stop(struct stream *stream)
 {
     if (stream->flags & STREAM_READING) {
         stream->flags &= ~(uint32_t)STREAM_READING;
+        stream->desc.flags &= (uint16_t)~DESC_ARMED;
         loop__handle_stop(&stream->desc.handle);
     }
     return 0;
 }
 
-void loop__stream_readable(struct stream *stream)
+/* The buffer of the user's hook. False: there is none, and the read callback has been told if it had to be. */
+static bool ask_for_buffer(struct stream *stream, loop_buf_t *buf)
+{
+    buf->base = NULL;
+    buf->len = 0;
+    stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, buf);
+    if (!(stream->flags & STREAM_READING)) {
+        /* Closed or stopped in there: a buffer given all the same goes back. */
+        if (buf->base != NULL && buf->len > 0)
+            stream->cb.read((loop_tcp_t *)stream, 0, buf);
+        return false;
+    }
+    if (buf->base == NULL || buf->len == 0) {
+        (void)loop__stream_read_stop(stream);
+        stream->cb.read((loop_tcp_t *)stream, LOOP_ENOBUFS, buf);
+        return false;
+    }
+    if (buf->len > PTRDIFF_MAX)
+        buf->len = PTRDIFF_MAX;
+    return true;
+}
+
+static void end_reading(struct stream *stream, ptrdiff_t why, const loop_buf_t *buf)
+{
+    (void)loop__stream_read_stop(stream);
+    stream->cb.read((loop_tcp_t *)stream, why, buf);
+}
+
+/* No data: there was nothing after all, the end, or an error. */
+static bool read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
+{
+    loop_t *loop = stream->desc.handle.loop;
+
+    if (n == LOOP_EAGAIN) {
+        if (stream->alloc_cb != NULL)
+            stream->cb.read((loop_tcp_t *)stream, 0, buf);
+        if (stream->flags & STREAM_READING)
+            loop->backend->arm(loop, &stream->desc, READ_EMPTY);
+        return stream->alloc_cb != NULL;
+    }
+    if (n == 0)
+        stream->flags |= STREAM_EOF;
+    end_reading(stream, n == 0 ? LOOP_EOF : n, buf);
+    return true;
+}
+
+bool loop__stream_readable(struct stream *stream)
 {
     loop_t *loop = stream->desc.handle.loop;
     loop_buf_t buf = {loop->scratch, SCRATCH_SIZE};
-    enum read_seen seen = READ_SHORT;
+    bool full;
     ptrdiff_t n;
 
     if (!(stream->flags & STREAM_READING))
-        return;
+        return false;
     if (stream->desc.flags & DESC_READ_EXPIRED) {
-        const loop_buf_t none = {NULL, 0};
-
-        (void)loop__stream_read_stop(stream);
-        stream->cb.read((loop_tcp_t *)stream, LOOP_ETIMEDOUT, &none);
-        return;
+        end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
+        return true;
     }
-    if (stream->alloc_cb != NULL) {
-        buf.base = NULL;
-        buf.len = 0;
-        stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, &buf);
-        if ((stream->desc.handle.flags & HANDLE_CLOSING) || !(stream->flags & STREAM_READING)) {
-            /* Closed or stopped in there: a buffer given all the same goes back, unless nothing may be called any more. */
-            if (buf.base != NULL && buf.len > 0 && !(stream->desc.handle.flags & HANDLE_CLOSING))
-                stream->cb.read((loop_tcp_t *)stream, 0, &buf);
-            return;
-        }
-        if (buf.base == NULL || buf.len == 0) {
-            (void)loop__stream_read_stop(stream);
-            stream->cb.read((loop_tcp_t *)stream, LOOP_ENOBUFS, &buf);
-            return;
-        }
-        if (buf.len > PTRDIFF_MAX)
-            buf.len = PTRDIFF_MAX;
-    }
-
+    if (stream->alloc_cb != NULL && !ask_for_buffer(stream, &buf))
+        return true;
     n = loop__socket_recv(stream->desc.os.fd, buf.base, buf.len);
-    if (n > 0) {
-        seen = (size_t)n == buf.len ? READ_FULL : READ_SHORT;
+    if (n <= 0)
+        return read_nothing(stream, n, &buf);
+
+    full = (size_t)n == buf.len;
+    if (!full && loop__desc_short_read_drains(&stream->desc)) {
+        stream->desc.flags &= (uint16_t)~DESC_READABLE;
         stream->cb.read((loop_tcp_t *)stream, n, &buf);
-    } else if (n == LOOP_EAGAIN) {
-        seen = READ_EMPTY;
-        if (stream->alloc_cb != NULL)
-            stream->cb.read((loop_tcp_t *)stream, 0, &buf);
-    } else {
-        stream->flags |= n == 0 ? STREAM_EOF : 0u;
-        (void)loop__stream_read_stop(stream);
-        stream->cb.read((loop_tcp_t *)stream, n == 0 ? LOOP_EOF : n, &buf);
-        return;
+        return true;
     }
+    stream->cb.read((loop_tcp_t *)stream, n, &buf);
     if (stream->flags & STREAM_READING)
-        loop->backend->arm(loop, &stream->desc, seen);
+        loop->backend->arm(loop, &stream->desc, full ? READ_FULL : READ_SHORT);
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -117,36 +143,50 @@ static int writable(const struct stream *stream)
     return stream->flags & (STREAM_CONNECTED | STREAM_CONNECTING) ? 0 : LOOP_ENOTCONN;
 }
 
+/* Behind a connect that has failed, and whose callback is still to come, there is nothing but to fail. */
+static inline int submit(struct stream *stream, struct op *op)
+{
+    if (!(stream->flags & STREAM_FAILED))
+        return loop__op_submit(op);
+    loop__op_complete(op, LOOP_ECANCELED);
+    return 0;
+}
+
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
     int error = writable(stream);
 
     if (error == 0)
-        error = loop__op_prepare(&stream->desc, op, OP_WRITE, cb);
+        error = loop__op_check(op);
     if (error == 0)
-        error = loop__op_set_bufs(op, bufs, nbufs);
-    if (error == 0)
-        error = loop__op_submit(op);
-    if (error == 0 && op->state == OP_PARKED) {
-        stream->queued += loop__op_left(op);
-        if (stream->queued > stream->high && stream->drain_cb != NULL)
-            stream->flags |= STREAM_ABOVE;
-    }
-    return error;
+        error = loop__op_check_bufs(bufs, nbufs);
+    if (error != 0)
+        return error;
+    loop__op_fill(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
+    return submit(stream, op);
 }
 
-ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
+/* Why nothing can be tried now. */
+static ptrdiff_t try_write_refused(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = writable(stream);
 
     if (error != 0)
         return error;
     if (bufs == NULL || nbufs == 0)
-        return bufs == NULL && nbufs > 0 ? LOOP_EINVAL : 0;
+        return nbufs > 0 ? LOOP_EINVAL : 0;
     if (stream->desc.flags & DESC_WRITE_EXPIRED)
         return LOOP_ETIMEDOUT;
-    if (!list_empty(&stream->desc.writes) || !(stream->flags & STREAM_CONNECTED))
-        return LOOP_EAGAIN;
+    return stream->flags & STREAM_FAILED ? LOOP_ENOTCONN : LOOP_EAGAIN;
+}
+
+ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
+{
+    const uint32_t open = stream->flags & (STREAM_CONNECTED | STREAM_SHUT);
+
+    if (open != STREAM_CONNECTED || (stream->desc.flags & DESC_WRITE_EXPIRED) || bufs == NULL || nbufs == 0 ||
+        !list_empty(&stream->desc.writes))
+        return try_write_refused(stream, bufs, nbufs);
     return loop__socket_send(stream->desc.os.fd, bufs, nbufs);
 }
 
@@ -155,12 +195,30 @@ int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)
     int error = writable(stream);
 
     if (error == 0)
-        error = loop__op_prepare(&stream->desc, op, OP_SHUTDOWN, cb);
-    if (error == 0)
-        error = loop__op_submit(op);
+        error = loop__op_check(op);
+    if (error != 0)
+        return error;
+    loop__op_fill(op, &stream->desc, OP_SHUTDOWN, NULL, 0, cb);
+    error = submit(stream, op);
     if (error == 0)
         stream->flags |= STREAM_SHUT;
     return error;
+}
+
+void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status)
+{
+    if (kind == OP_CONNECT)
+        loop__tcp_connect_done(stream, status);
+    /* Ended before its turn, it has shut nothing. */
+    else if (status == LOOP_ECANCELED || status == LOOP_ETIMEDOUT)
+        stream->flags &= ~(uint32_t)STREAM_SHUT;
+}
+
+void loop__stream_queue(struct stream *stream, size_t n)
+{
+    stream->queued += n;
+    if (stream->queued > stream->high && stream->drain_cb != NULL)
+        stream->flags |= STREAM_ABOVE;
 }
 
 void loop__stream_unqueue(struct stream *stream, size_t n)
@@ -171,12 +229,14 @@ void loop__stream_unqueue(struct stream *stream, size_t n)
         loop__desc_ready(&stream->desc, TODO_DRAIN);
 }
 
-void loop__stream_drained(struct stream *stream)
+bool loop__stream_drained(struct stream *stream)
 {
     /* It may have grown again since. */
     if (!(stream->flags & STREAM_ABOVE) || stream->queued > stream->low)
-        return;
+        return false;
     stream->flags &= ~(uint32_t)STREAM_ABOVE;
-    if (stream->drain_cb != NULL)
-        stream->drain_cb((loop_tcp_t *)stream);
+    if (stream->drain_cb == NULL)
+        return false;
+    stream->drain_cb((loop_tcp_t *)stream);
+    return true;
 }

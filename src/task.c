@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 #include "platform.h"
+#include "probe.h"
 
 /* What loop->posted points to when nothing may be posted any more. */
 static struct post_node posted_closed;
@@ -13,12 +14,22 @@ void loop__tasks_init(loop_t *loop)
     atomic_init(&loop->posted, NULL);
     atomic_init(&loop->wake, WAKE_ASLEEP);
     atomic_init(&loop->posters, 0);
+    atomic_init(&loop->wakeups, 0);
+}
+
+void loop__wake(loop_t *loop)
+{
+    unsigned asleep = WAKE_ASLEEP;
+
+    if (!atomic_compare_exchange_strong(&loop->wake, &asleep, WAKE_SENT))
+        return;
+    atomic_fetch_add_explicit(&loop->wakeups, 1, memory_order_relaxed);
+    loop->backend->wake(loop);
 }
 
 int loop__post(loop_t *loop, struct post_node *node)
 {
     struct post_node *head;
-    unsigned asleep = WAKE_ASLEEP;
     int error = 0;
 
     atomic_fetch_add(&loop->posters, 1);
@@ -31,8 +42,8 @@ int loop__post(loop_t *loop, struct post_node *node)
         node->next = head;
     } while (!atomic_compare_exchange_weak(&loop->posted, &head, node));
     /* From the exchange on the node may be running, or gone. */
-    if (error == 0 && atomic_compare_exchange_strong(&loop->wake, &asleep, WAKE_SENT))
-        loop->backend->wake(loop);
+    if (error == 0)
+        loop__wake(loop);
     atomic_fetch_sub(&loop->posters, 1);
     return error;
 }
@@ -57,6 +68,21 @@ int loop_post(loop_t *loop, loop_task_t *public_task, loop_task_cb cb)
 bool loop__tasks_waiting(loop_t *loop)
 {
     return loop->tasks != NULL || atomic_load(&loop->posted) != NULL;
+}
+
+static size_t count_nodes(const struct post_node *node)
+{
+    size_t n = 0;
+
+    for (; node != NULL && node != &posted_closed; node = node->next)
+        n++;
+    return n;
+}
+
+size_t loop__tasks_count(loop_t *loop)
+{
+    /* Other threads only ever push onto what is posted. */
+    return count_nodes(loop->tasks) + count_nodes(atomic_load(&loop->posted));
 }
 
 static struct post_node *reversed(struct post_node *stack)
@@ -86,6 +112,8 @@ void loop__tasks_run(loop_t *loop, int status)
         struct post_node *node = loop->tasks;
 
         loop->tasks = node->next;
+        loop->metrics.tasks++;
+        LOOP_PROBE3(task, loop, node, status);
         if (node->kind == POST_TASK) {
             struct task *task = CONTAINER_OF(node, struct task, node);
             loop_task_cb cb = task->cb;
@@ -95,6 +123,7 @@ void loop__tasks_run(loop_t *loop, int status)
         } else {
             loop__async_run(CONTAINER_OF(node, struct async, node));
         }
+        loop__lap(loop);
     }
 }
 
@@ -104,4 +133,13 @@ void loop__tasks_close(loop_t *loop)
     loop__tasks_run(loop, LOOP_ECANCELED);
     while (atomic_load(&loop->posters) != 0)
         loop__yield();
+}
+
+void loop__tasks_fork(loop_t *loop)
+{
+    /* They do not exist in this process and would be waited for in vain, and whom they woke is not this process. */
+    atomic_store(&loop->posters, 0);
+    if (atomic_load(&loop->wake) == WAKE_SENT)
+        atomic_store(&loop->wake, WAKE_ASLEEP);
+    loop__asyncs_fork(loop);
 }

@@ -27,20 +27,32 @@ int loop_tcp_init(loop_t *loop, loop_tcp_t *public_tcp)
     return error;
 }
 
+static unsigned socket_flags(const struct stream *tcp)
+{
+    return DESC_SOCKET | DESC_OWNED | (tcp->flags & STREAM_OTHER_TCP ? 0u : (unsigned)DESC_TCP);
+}
+
 /* Attaches the socket of a connection, which is ours from then on. */
 static int take_connection(struct stream *tcp, loop_os_fd_t fd)
 {
-    int error = loop__desc_attach(&tcp->desc, fd, DESC_TCP | DESC_SOCKET | DESC_OWNED);
+    int error = loop__desc_attach(&tcp->desc, fd, socket_flags(tcp));
 
     if (error == 0)
         tcp->flags |= STREAM_CONNECTED;
     return error;
 }
 
+static void give_back(struct stream *tcp)
+{
+    (void)tcp->desc.handle.loop->backend->detach(tcp->desc.handle.loop, &tcp->desc, false);
+    loop__desc_set_fd(&tcp->desc, LOOP_INVALID_FD, 0);
+    tcp->flags &= ~(uint32_t)(STREAM_CONNECTED | STREAM_OTHER_TCP);
+}
+
 /* The socket is the handle's, to be attached by listen or connect. */
 static void keep_socket(struct stream *tcp, loop_os_fd_t fd)
 {
-    loop__desc_set_fd(&tcp->desc, fd, DESC_TCP | DESC_SOCKET | DESC_OWNED | DESC_WRITABLE);
+    loop__desc_set_fd(&tcp->desc, fd, socket_flags(tcp) | DESC_WRITABLE);
 }
 
 /* Gives the handle a fresh socket. */
@@ -67,24 +79,35 @@ static void drop_socket(struct stream *tcp)
 int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
 {
     struct stream *tcp = tcp_of(public_tcp);
-    bool listening;
-    bool connected;
-    bool bound;
+    unsigned state = 0;
     int error = loop__handle_check(tcp, LOOP_TCP);
 
     if (error != 0)
         return error;
     if (has_socket(tcp))
         return LOOP_EBUSY;
-    error = loop__socket_probe(fd, &listening, &connected, &bound);
-    if (error == 0)
-        error = loop__fd_make_async(fd, false);
+    error = loop__socket_probe(fd, &state);
     if (error != 0)
         return error;
-    if (connected)
-        return take_connection(tcp, fd);
+    if (!(state & SOCKET_PLAIN_TCP))
+        tcp->flags |= STREAM_OTHER_TCP;
+    if (state & SOCKET_CONNECTED)
+        error = take_connection(tcp, fd);
+    if (error != 0) {
+        tcp->flags &= ~(uint32_t)STREAM_OTHER_TCP;
+        return error;
+    }
+    /* Last, so that a socket that could not be taken is as it was. */
+    error = loop__fd_make_async(fd, false);
+    if (error != 0) {
+        if (state & SOCKET_CONNECTED)
+            give_back(tcp);
+        return error;
+    }
+    if (state & SOCKET_CONNECTED)
+        return 0;
     keep_socket(tcp, fd);
-    if (bound || listening)
+    if (state & (SOCKET_BOUND | SOCKET_LISTENING))
         tcp->flags |= STREAM_BOUND;
     return 0;
 }
@@ -123,7 +146,8 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
 
     if (error != 0)
         return error;
-    if (cb == NULL || !(tcp->flags & STREAM_BOUND) || (tcp->flags & (STREAM_CONNECTING | STREAM_CONNECTED)))
+    if (cb == NULL || !(tcp->flags & STREAM_BOUND) ||
+        (tcp->flags & (STREAM_CONNECTING | STREAM_CONNECTED | STREAM_FAILED)))
         return LOOP_EINVAL;
     error = loop__socket_listen(tcp->desc.os.fd, backlog);
     if (error != 0)
@@ -139,6 +163,7 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.read_deadline);
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.write_deadline);
         tcp->desc.read_deadline.kind = TIMER_ACCEPT_PAUSE;
+        tcp->desc.ready.kind = READY_DESC;
         tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST);
     }
     tcp->flags |= STREAM_LISTENING;
@@ -147,23 +172,24 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
     return 0;
 }
 
-void loop__tcp_acceptable(struct stream *server)
+bool loop__tcp_acceptable(struct stream *server)
 {
     loop_t *loop = server->desc.handle.loop;
+    bool called = false;
 
     if (server->flags & STREAM_PAUSED)
-        return;
+        return false;
     for (int i = 0; i < ACCEPTS_PER_DISPATCH; i++) {
         loop_os_fd_t fd = LOOP_INVALID_FD;
         int error;
 
         /* The last one was not taken: loop_tcp_accept() goes on. */
         if (server->os.accepted != LOOP_INVALID_FD)
-            return;
+            return called;
         error = loop__socket_accept(server->desc.os.fd, &fd);
         if (error == LOOP_EAGAIN) {
             loop->backend->arm(loop, &server->desc, READ_EMPTY);
-            return;
+            return called;
         }
         if (error != 0) {
             uint64_t resume = loop__now(loop) + ACCEPT_PAUSE;
@@ -174,17 +200,19 @@ void loop__tcp_acceptable(struct stream *server)
             else
                 loop->backend->arm(loop, &server->desc, READ_FULL);
             server->cb.connection((loop_tcp_t *)server, error);
-            return;
+            return true;
         }
+        called = true;
         server->os.accepted = fd;
         server->flags |= STREAM_ACCEPTING;
         server->cb.connection((loop_tcp_t *)server, 0);
         if (server->desc.handle.flags & HANDLE_CLOSING)
-            return;
+            return true;
         server->flags &= ~(uint32_t)STREAM_ACCEPTING;
     }
     if (server->os.accepted == LOOP_INVALID_FD)
         loop->backend->arm(loop, &server->desc, READ_FULL);
+    return true;
 }
 
 void loop__tcp_accept_resume(struct stream *server)
@@ -234,6 +262,7 @@ int loop_tcp_accept(loop_tcp_t *public_server, loop_tcp_t *public_client)
         return LOOP_EAGAIN;
     if (has_socket(client))
         return LOOP_EBUSY;
+    client->flags |= server->flags & STREAM_OTHER_TCP;
     error = take_connection(client, server->os.accepted);
     if (error == 0)
         accepted(server);
@@ -257,7 +286,7 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
         return LOOP_EISCONN;
     if (!loop__address_is_ip(addr))
         return LOOP_EAFNOSUPPORT;
-    error = loop__op_prepare(&tcp->desc, op, OP_CONNECT, cb);
+    error = loop__op_check(op);
     if (error != 0)
         return error;
     fresh = !has_socket(tcp);
@@ -266,6 +295,7 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
         if (error != 0)
             return error;
     }
+    loop__op_fill(op, &tcp->desc, OP_CONNECT, NULL, 0, cb);
     op->to = addr;
     error = loop__op_submit(op);
     if (error == 0) {
@@ -277,12 +307,18 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
     return error;
 }
 
+void loop__tcp_connect_failed(struct stream *tcp)
+{
+    tcp->flags |= STREAM_FAILED;
+}
+
 void loop__tcp_connect_done(struct stream *tcp, int status)
 {
     if (tcp->desc.handle.flags & HANDLE_CLOSING)
         return;
     tcp->flags &= ~(uint32_t)STREAM_CONNECTING;
-    tcp->flags |= status == 0 ? STREAM_CONNECTED : STREAM_FAILED;
+    if (status == 0)
+        tcp->flags |= STREAM_CONNECTED;
     loop__handle_stop(&tcp->desc.handle);
 }
 

@@ -1,5 +1,6 @@
 /* Timer handles, and the phase that runs whatever the timer heap says is due. */
 #include "internal.h"
+#include "probe.h"
 
 static struct timer *timer_of(const loop_timer_t *timer)
 {
@@ -19,23 +20,36 @@ int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
     return 0;
 }
 
+/* Starts a timer that is not started. */
+static int start(struct timer *timer, loop_timer_cb cb, uint64_t due, uint64_t repeat)
+{
+    loop_t *loop = timer->handle.loop;
+
+    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+        return LOOP_ENOMEM;
+    timer->cb = cb;
+    timer->repeat = repeat;
+    loop__handle_start(&timer->handle);
+    loop__timer_add(&loop->timers, &timer->node, due);
+    return 0;
+}
+
 int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
     struct timer *timer = timer_of(public_timer);
     int error = loop__handle_check(timer, LOOP_TIMER);
-    loop_t *loop;
+    uint64_t due;
 
     if (error != 0)
         return error;
     if (cb == NULL)
         return LOOP_EINVAL;
-    loop = timer->handle.loop;
-    error = loop__timer_set(loop, &timer->node, loop__add_saturated(loop__now(loop), timeout));
-    if (error != 0)
-        return error;
+    due = loop__add_saturated(loop__now(timer->handle.loop), timeout);
+    if (!loop__timer_started(&timer->node))
+        return start(timer, cb, due, repeat);
     timer->cb = cb;
     timer->repeat = repeat;
-    loop__handle_start(&timer->handle);
+    loop__timer_move(&timer->handle.loop->timers, &timer->node, due);
     return 0;
 }
 
@@ -46,8 +60,10 @@ int loop_timer_stop(loop_timer_t *public_timer)
 
     if (error != 0)
         return error;
-    loop__timer_unset(timer->handle.loop, &timer->node);
-    loop__handle_stop(&timer->handle);
+    if (loop__timer_started(&timer->node)) {
+        loop__timer_unset(timer->handle.loop, &timer->node);
+        loop__handle_stop(&timer->handle);
+    }
     return 0;
 }
 
@@ -106,6 +122,8 @@ static void timer_fire(struct timer *timer)
         loop__timer_unset(loop, &timer->node);
         loop__handle_stop(&timer->handle);
     }
+    loop->metrics.timers++;
+    LOOP_PROBE2(timer, loop, timer);
     timer->cb((loop_timer_t *)timer);
 }
 
@@ -138,5 +156,6 @@ void loop__timers_run(loop_t *loop)
             loop__tcp_accept_resume(CONTAINER_OF(node, struct stream, desc.read_deadline));
             break;
         }
+        loop__lap(loop);
     }
 }

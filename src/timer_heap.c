@@ -5,55 +5,92 @@
 
 #define ARITY 4u
 #define FIRST_ROOM 64u
-/* Below this many entries sweeping is not worth it: emptied entries leave as they surface. */
-#define SWEEP_MIN 64u
+
+static inline bool before(uint64_t a_due, uint64_t a_seq, const struct timer_entry *b)
+{
+    return a_due < b->due || (a_due == b->due && a_seq < b->seq);
+}
 
 static inline bool entry_before(const struct timer_entry *a, const struct timer_entry *b)
 {
-    return a->due < b->due || (a->due == b->due && a->seq < b->seq);
+    return before(a->due, a->seq, b);
 }
 
-static inline void entry_place(struct timer_heap *heap, uint32_t index, struct timer_entry entry)
+static inline void entry_set(struct timer_entry *entries, size_t index, uint64_t due, uint64_t seq,
+                             struct timer_node *node)
 {
-    heap->entries[index] = entry;
-    if (entry.node != NULL)
-        entry.node->position = index + 1;
+    entries[index].due = due;
+    entries[index].seq = seq;
+    entries[index].node = node;
+    node->position = (uint32_t)index + 1;
 }
 
-static void sift_up(struct timer_heap *heap, uint32_t index, struct timer_entry entry)
+static inline void entry_move(struct timer_entry *entries, size_t to, const struct timer_entry *entry)
+{
+    entry_set(entries, to, entry->due, entry->seq, entry->node);
+}
+
+/* Puts a node into an empty place, as early as it belongs. */
+static inline void sift_up(struct timer_entry *entries, size_t index, uint64_t due, uint64_t seq,
+                           struct timer_node *node)
 {
     while (index > 0) {
-        uint32_t parent = (index - 1) / ARITY;
+        size_t parent = (index - 1) / ARITY;
 
-        if (!entry_before(&entry, &heap->entries[parent]))
+        if (!before(due, seq, &entries[parent]))
             break;
-        entry_place(heap, index, heap->entries[parent]);
+        entry_move(entries, index, &entries[parent]);
         index = parent;
     }
-    entry_place(heap, index, entry);
+    entry_set(entries, index, due, seq, node);
 }
 
-static void sift_down(struct timer_heap *heap, uint32_t index, struct timer_entry entry)
+/* The first of the children that begin at child, of which there is one at least. */
+static inline size_t first_child(const struct timer_entry *entries, size_t child, size_t count)
 {
-    for (;;) {
-        size_t child = (size_t)index * ARITY + 1;
-        size_t end = child + ARITY;
-        size_t least = child;
+    size_t least = child;
 
-        if (child >= heap->count)
-            break;
-        if (end > heap->count)
-            end = heap->count;
-        for (size_t i = child + 1; i < end; i++) {
-            if (entry_before(&heap->entries[i], &heap->entries[least]))
-                least = i;
-        }
-        if (!entry_before(&heap->entries[least], &entry))
-            break;
-        entry_place(heap, index, heap->entries[least]);
-        index = (uint32_t)least;
+    if (child + ARITY <= count) {
+        size_t other = child + 2;
+
+        if (entry_before(&entries[child + 1], &entries[child]))
+            least = child + 1;
+        if (entry_before(&entries[child + 3], &entries[child + 2]))
+            other = child + 3;
+        return entry_before(&entries[other], &entries[least]) ? other : least;
     }
-    entry_place(heap, index, entry);
+    for (size_t i = child + 1; i < count; i++) {
+        if (entry_before(&entries[i], &entries[least]))
+            least = i;
+    }
+    return least;
+}
+
+/*
+ * Puts an entry into an empty place, as late as it belongs. It comes from near the leaves and mostly goes back there: so the
+ * place is moved down to a leaf without a look at the entry, which then goes up the little that it has to.
+ */
+static void sift_down(struct timer_heap *heap, size_t top, struct timer_entry entry)
+{
+    struct timer_entry *entries = heap->entries;
+    size_t count = heap->count;
+    size_t index = top;
+    size_t child;
+
+    while ((child = index * ARITY + 1) < count) {
+        child = first_child(entries, child, count);
+        entry_move(entries, index, &entries[child]);
+        index = child;
+    }
+    while (index > top) {
+        size_t parent = (index - 1) / ARITY;
+
+        if (!entry_before(&entry, &entries[parent]))
+            break;
+        entry_move(entries, index, &entries[parent]);
+        index = parent;
+    }
+    entry_move(entries, index, &entry);
 }
 
 /* Drops all emptied entries, brings the rest up to date and orders it anew. Linear, so constant per stop. */
@@ -64,13 +101,10 @@ static void sweep(struct timer_heap *heap)
     for (uint32_t i = 0; i < heap->count; i++) {
         struct timer_node *node = heap->entries[i].node;
 
-        if (node == NULL)
-            continue;
-        entry_place(heap, kept, (struct timer_entry){node->due, node->seq, node});
-        kept++;
+        if (node != &heap->none)
+            entry_set(heap->entries, kept++, node->due, node->seq, node);
     }
     heap->count = kept;
-    heap->empties = 0;
     if (kept < 2)
         return;
     for (uint32_t i = (kept - 2) / ARITY + 1; i-- > 0;)
@@ -85,6 +119,11 @@ int loop__timer_reserve(struct loop *loop, uint32_t n)
 
     if (n <= heap->room - heap->count)
         return 0;
+    if (heap->live < heap->room / 2) {
+        sweep(heap);
+        if (n <= heap->room - heap->count)
+            return 0;
+    }
     if (room <= heap->room)
         return LOOP_ENOMEM;
     entries = loop__resize(loop, heap->entries, (size_t)room * sizeof(*entries));
@@ -95,56 +134,33 @@ int loop__timer_reserve(struct loop *loop, uint32_t n)
     return 0;
 }
 
-int loop__timer_set(struct loop *loop, struct timer_node *node, uint64_t due)
+void loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due)
 {
-    struct timer_heap *heap = &loop->timers;
-    struct timer_entry entry = {due, heap->seq + 1, node};
-
-    if (node->position != 0) {
-        uint32_t index = node->position - 1;
-
-        if (due < heap->entries[index].due)
-            sift_up(heap, index, entry);
-    } else {
-        int error = loop__timer_reserve(loop, 1);
-
-        if (error != 0)
-            return error;
-        heap->count++;
-        sift_up(heap, heap->count - 1, entry);
-    }
-    heap->seq++;
+    heap->live++;
     node->due = due;
-    node->seq = entry.seq;
-    return 0;
+    node->seq = ++heap->seq;
+    sift_up(heap->entries, heap->count++, due, node->seq, node);
 }
 
-void loop__timer_unset(struct loop *loop, struct timer_node *node)
+void loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due)
 {
-    struct timer_heap *heap = &loop->timers;
+    size_t index = node->position - 1;
 
-    if (node->position == 0)
-        return;
-    heap->entries[node->position - 1].node = NULL;
-    node->position = 0;
-    heap->empties++;
-    if (heap->empties == heap->count) {
-        heap->count = 0;
-        heap->empties = 0;
-    } else if (heap->count >= SWEEP_MIN && heap->empties > heap->count / 4 * 3) {
+    node->due = due;
+    node->seq = ++heap->seq;
+    /* It may have been moved to later before, and its entry be not later than this. */
+    if (due < heap->entries[index].due)
+        sift_up(heap->entries, index, due, node->seq, node);
+}
+
+struct timer_node *loop__timer_settle(struct timer_heap *heap)
+{
+    if (heap->live < heap->count / 2)
         sweep(heap);
-    }
-}
-
-struct timer_node *loop__timer_next(struct loop *loop)
-{
-    struct timer_heap *heap = &loop->timers;
-
     while (heap->count > 0) {
         struct timer_node *node = heap->entries[0].node;
 
-        if (node == NULL) {
-            heap->empties--;
+        if (node == &heap->none) {
             heap->count--;
             if (heap->count > 0)
                 sift_down(heap, 0, heap->entries[heap->count]);

@@ -5,7 +5,7 @@
  *   later    the node gets the new time, its entry stays; the difference is found when the entry surfaces   O(1)
  *   sooner   the entry is corrected at once and moves up                                                    O(log n)
  *   stop     the entry is emptied in place and the node's memory is free at once                            O(1)
- * So an entry is never later than its node, and a root that agrees with its node is the true next timer.
+ * Emptied entries are swept when they are the majority, at the next look for a due timer or when room is needed. So an entry is never later than its node, and a root that agrees with its node is the true next timer.
  */
 #ifndef LOOP_TIMER_HEAP_H
 #define LOOP_TIMER_HEAP_H
@@ -35,15 +35,16 @@ struct timer_node {
 struct timer_entry {
     uint64_t due;
     uint64_t seq;
-    struct timer_node *node; /* NULL: stopped since */
+    struct timer_node *node; /* the heap's `none`: stopped since */
 };
 
 struct timer_heap {
     struct timer_entry *entries;
     uint32_t count; /* entries in use, emptied ones included */
+    uint32_t live;  /* of these, not emptied */
     uint32_t room;
-    uint32_t empties;
-    uint64_t seq; /* of the last start */
+    uint64_t seq;           /* of the last start */
+    struct timer_node none; /* what emptied entries point to */
 };
 
 static inline void loop__timer_node_init(struct timer_node *node, enum timer_kind kind)
@@ -59,15 +60,14 @@ static inline bool loop__timer_started(const struct timer_node *node)
     return node->position != 0;
 }
 
-/* Starts a node or moves a started one. Only starting can fail (LOOP_ENOMEM). */
-int loop__timer_set(struct loop *loop, struct timer_node *node, uint64_t due);
-
 /* Room for n more nodes, so that starting so many cannot fail. LOOP_ENOMEM. */
 int loop__timer_reserve(struct loop *loop, uint32_t n);
 
-void loop__timer_unset(struct loop *loop, struct timer_node *node);
+/* Starts a node; there must be room for it. */
+void loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due);
 
-/* The next node due, NULL if there is none. Makes the root live and true first. */
-struct timer_node *loop__timer_next(struct loop *loop);
+/* The slower parts of loop__timer_set and loop__timer_next, see internal.h. */
+void loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due);
+struct timer_node *loop__timer_settle(struct timer_heap *heap);
 
 #endif

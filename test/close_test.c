@@ -66,9 +66,9 @@ static void on_op(loop_op_t *op)
 
 static void on_read(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
 {
-    (void)t;
     (void)buf;
-    assert_false(loop_handle_is_closing(&t->handle));
+    /* After closing in the alloc callback the buffer comes back, nothing else. */
+    assert_true(nread == 0 || !loop_handle_is_closing(&t->handle));
     act(nread == LOOP_EOF ? "end" : "read");
 }
 

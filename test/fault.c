@@ -117,6 +117,7 @@ const int *fault_errors(enum fault_row row)
     static const int connect_errors[] = {
         EINTR, ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT, EAGAIN, EACCES, ENOBUFS, 0};
     static const int fcntl_errors[] = {EBADF, EINTR, ENOMEM, 0};
+    static const int getpid_errors[] = {EPERM, 0}; /* it cannot fail */
     static const int getpeername_errors[] = {ENOBUFS, ENOTCONN, EINVAL, 0};
     static const int getsockname_errors[] = {ENOBUFS, EINVAL, 0};
     static const int getsockopt_errors[] = {ENOMEM, ENOBUFS, ENOPROTOOPT, 0};
@@ -124,6 +125,7 @@ const int *fault_errors(enum fault_row row)
     static const int listen_errors[] = {EADDRINUSE, EOPNOTSUPP, 0};
     static const int poll_errors[] = {EINTR, ENOMEM, 0};
     static const int pthread_sigmask_errors[] = {EINVAL, 0};
+    static const int raise_errors[] = {EAGAIN, 0};
     static const int readv_errors[] = {EINTR, EAGAIN, EIO, ECONNRESET, ENOMEM, 0};
     static const int recv_errors[] = {EINTR, EAGAIN, ECONNRESET, ETIMEDOUT, ENOMEM, 0};
     static const int recvmsg_errors[] = {EINTR, EAGAIN, ECONNREFUSED, ENOMEM, 0};
@@ -131,6 +133,7 @@ const int *fault_errors(enum fault_row row)
     static const int send_errors[] = {EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, 0};
     static const int setsockopt_errors[] = {ENOPROTOOPT, ENOMEM, EINVAL, 0};
     static const int shutdown_errors[] = {ENOTCONN, ENOBUFS, 0};
+    static const int sigaction_errors[] = {EINVAL, 0};
     static const int sigpending_errors[] = {EFAULT, 0};
     static const int sigwait_errors[] = {EINVAL, 0};
     static const int socket_errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, EACCES, 0};
@@ -153,6 +156,8 @@ const int *fault_errors(enum fault_row row)
         return connect_errors;
     case FAULT_fcntl:
         return fcntl_errors;
+    case FAULT_getpid:
+        return getpid_errors;
     case FAULT_getpeername:
         return getpeername_errors;
     case FAULT_getsockname:
@@ -167,6 +172,8 @@ const int *fault_errors(enum fault_row row)
         return poll_errors;
     case FAULT_pthread_sigmask:
         return pthread_sigmask_errors;
+    case FAULT_raise:
+        return raise_errors;
     case FAULT_readv:
         return readv_errors;
     case FAULT_recv:
@@ -182,6 +189,8 @@ const int *fault_errors(enum fault_row row)
         return setsockopt_errors;
     case FAULT_shutdown:
         return shutdown_errors;
+    case FAULT_sigaction:
+        return sigaction_errors;
     case FAULT_sigpending:
         return sigpending_errors;
     case FAULT_sigwait:

@@ -6,6 +6,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #define TURNS 3000
@@ -273,6 +274,69 @@ static void scenario_timing(void)
     close_all();
 }
 
+/* Signals, and descriptors that are polled. */
+static struct {
+    loop_signal_t first;
+    loop_signal_t second;
+    loop_poll_t poll;
+    int fds[2];
+} watching;
+
+static void on_signal(loop_signal_t *handle, int signum)
+{
+    successes++;
+    (void)loop_signal_start(handle, on_signal, signum == SIGUSR1 ? SIGUSR2 : SIGUSR1);
+}
+
+static void on_poll(loop_poll_t *poll, int status, unsigned events)
+{
+    char byte;
+
+    assert_ok(status);
+    successes++;
+    if (events & LOOP_READABLE)
+        assert_int_equal(read(watching.fds[0], &byte, 1), 1);
+    if (loop_poll_start(poll, events & LOOP_READABLE ? LOOP_WRITABLE : LOOP_DISCONNECT, on_poll) != 0)
+        assert_ok(loop_poll_stop(poll));
+}
+
+/* For signals that come while nobody watches. */
+static void ignore_by_default(int signum)
+{
+    struct sigaction now;
+
+    assert_ok(sigaction(signum, NULL, &now));
+    if (now.sa_handler == SIG_DFL)
+        assert_true(signal(signum, SIG_IGN) != SIG_ERR);
+}
+
+static void scenario_watching(void)
+{
+    sigset_t none;
+
+    ignore_by_default(SIGUSR1);
+    ignore_by_default(SIGUSR2);
+    assert_ok(sigemptyset(&none)); /* should an earlier run have failed to restore it */
+    assert_ok(pthread_sigmask(SIG_SETMASK, &none, NULL));
+    memset(&watching, 0, sizeof(watching));
+    assert_ok(opened(loop_signal_init(loop, &watching.first)));
+    assert_ok(opened(loop_signal_init(loop, &watching.second)));
+    (void)loop_signal_start(&watching.first, on_signal, SIGUSR1);
+    (void)loop_signal_start_oneshot(&watching.second, on_signal, SIGUSR1);
+    assert_ok(raise(SIGUSR1));
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, watching.fds));
+    assert_int_equal(write(watching.fds[1], "x", 1), 1);
+    if (opened(loop_poll_init(loop, &watching.poll, watching.fds[0])) == 0)
+        (void)loop_poll_start(&watching.poll, LOOP_READABLE, on_poll);
+    for (int i = 0; i < 5; i++)
+        (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_ok(raise(SIGUSR2));
+    for (int i = 0; i < 5; i++)
+        (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    close_all();
+    assert_ok(close(watching.fds[0]) | close(watching.fds[1]));
+}
+
 /* ------------------------------------------------------------------------------------------------- call after call -- */
 
 static void begin(const loop_options_t *options)
@@ -333,6 +397,12 @@ static void every_system_call_of_timers_and_tasks_fails_in_turn(void **state)
     every_call_fails(scenario_timing);
 }
 
+static void every_system_call_of_signals_and_polls_fails_in_turn(void **state)
+{
+    (void)state;
+    every_call_fails(scenario_watching);
+}
+
 static void every_allocation_fails(void (*scenario)(void))
 {
     struct support_allocator counts = {0};
@@ -388,6 +458,12 @@ static void every_allocation_of_timers_fails_in_turn(void **state)
     every_allocation_fails(scenario_timing);
 }
 
+static void every_allocation_of_signals_and_polls_fails_in_turn(void **state)
+{
+    (void)state;
+    every_allocation_fails(scenario_watching);
+}
+
 static void every_call_of_init_fails_in_turn(void **state)
 {
     static const enum fault_row rows[] = {FAULT_epoll_create1, FAULT_eventfd, FAULT_epoll_ctl};
@@ -438,6 +514,8 @@ static void interruptions_are_not_noticed(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(every_system_call_of_tcp_fails_in_turn), TEST(every_system_call_of_descriptors_fails_in_turn),
-               TEST(every_system_call_of_timers_and_tasks_fails_in_turn), TEST(every_allocation_of_tcp_fails_in_turn),
+               TEST(every_system_call_of_timers_and_tasks_fails_in_turn),
+               TEST(every_system_call_of_signals_and_polls_fails_in_turn),
+               TEST(every_allocation_of_signals_and_polls_fails_in_turn), TEST(every_allocation_of_tcp_fails_in_turn),
                TEST(every_allocation_of_descriptors_fails_in_turn), TEST(every_allocation_of_timers_fails_in_turn),
                TEST(every_call_of_init_fails_in_turn), TEST(interruptions_are_not_noticed))

@@ -239,11 +239,15 @@ static void a_loop_with_handles_is_not_closed(void **state)
 static void try_everything(loop_task_t *t, int status)
 {
     loop_timer_t late;
+    loop_signal_t late_signal;
+    loop_poll_t late_poll;
     loop_task_t other = {0};
 
     (void)t;
     assert_int_equal(status, LOOP_ECANCELED);
     results[0] = loop_timer_init(loop, &late);
+    assert_int_equal(loop_signal_init(loop, &late_signal), LOOP_ECLOSED);
+    assert_int_equal(loop_poll_init(loop, &late_poll, 0), LOOP_ECLOSED);
     results[1] = loop_post(loop, &other, on_task);
     results[2] = loop_run(loop, LOOP_RUN_NOWAIT);
 }

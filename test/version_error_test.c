@@ -50,6 +50,8 @@ static void handle_types_have_names(void **state)
     assert_string_equal(loop_handle_type_name(LOOP_ASYNC), "async");
     assert_string_equal(loop_handle_type_name(LOOP_DESC), "desc");
     assert_string_equal(loop_handle_type_name(LOOP_TCP), "tcp");
+    assert_string_equal(loop_handle_type_name(LOOP_SIGNAL), "signal");
+    assert_string_equal(loop_handle_type_name(LOOP_POLL), "poll");
     assert_string_equal(loop_handle_type_name(LOOP_UNKNOWN_HANDLE), "unknown");
 }
 

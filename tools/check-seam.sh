@@ -7,7 +7,7 @@ build=$1
 failed=0
 
 # What is no system call: memory, strings, address conversion, signal sets; what compilers and the linker add.
-pure='memcpy|memset|memmove|memcmp|strlen|strchr|inet_ntop|inet_pton|__errno_location|sigemptyset|sigaddset|sigismember|pthread_self'
+pure='memcpy|memset|memmove|memcmp|strlen|strchr|inet_ntop|inet_pton|__errno_location|sigemptyset|sigfillset|sigaddset|sigismember|pthread_self'
 added='__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__asan.*|__ubsan.*|__tsan.*|__gcov.*|syscall_is_wrapped'
 ours='loop__[a-z0-9_]*|loop_[a-z0-9_]*'
 

@@ -67,6 +67,7 @@ check "shell scripts (shellcheck)" shellcheck -x -P SCRIPTDIR dev .ci/run tools/
     test/spin/run.sh
 check "the core knows no platform" core_knows_no_platform
 check "the program in the README is examples/timer.c" readme_shows_the_example
+check "the C in docs/ is in examples/" tools/check-docs.sh
 check "the library never ends its host" library_never_ends_its_host
 check "no paths or addresses of a machine" no_machine_paths
 check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc

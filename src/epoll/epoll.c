@@ -6,6 +6,8 @@
  *   b. Adding and modifying report what is there already, also edge-triggered.
  *   c. An edge is reported for every arrival, whether or not earlier data was read.
  *   d. An eventfd registered edge-triggered gives an edge for every write, so it need not be read.
+ *   e. EPOLLERR and EPOLLHUP are reported whether asked for or not; edge-triggered, once.
+ *   f. The epoll descriptor itself is readable from an edge until a wait has taken it.
  */
 #include "posix/readiness.h"
 #include "posix/sys.h"
@@ -17,9 +19,10 @@
 #define EVENTS_PER_POLL 256
 
 /* What an event says about its descriptor: a pointer (low bits 0), or number and generation of a descriptor of the caller,
- * or the wake-up. */
+ * the same of a poll handle that is started, or the wake-up. */
 #define TAG_CALLER 1u
 #define TAG_WAKE 2u
+#define TAG_LEVEL 3u /* has the bit of TAG_CALLER */
 #define TAG_MASK 3u
 
 struct epoll_backend {
@@ -27,6 +30,7 @@ struct epoll_backend {
     int fd;
     int wake_fd;
     bool without_ns; /* the kernel has no epoll_pwait2 */
+    bool stale;      /* it reports what it cannot be told to forget: see make_anew() */
     struct epoll_event events[EVENTS_PER_POLL];
 };
 
@@ -37,34 +41,70 @@ static struct epoll_backend *backend_of(loop_t *loop)
 
 /* ----------------------------------------------------------------------------------------------------- registration -- */
 
-static uint64_t event_data(struct desc *desc)
+static uint64_t event_data(struct desc *desc, unsigned interest)
 {
+    uint64_t tag = (interest & INTEREST_LEVEL) && interest != INTEREST_LEVEL ? TAG_LEVEL : TAG_CALLER;
+
     if (!(desc->flags & DESC_CALLER))
         return (uint64_t)(uintptr_t)desc;
-    return (uint64_t)loop__posix(desc)->generation << 33 | (uint64_t)(uint32_t)desc->os.fd << 2 | TAG_CALLER;
+    return (uint64_t)loop__posix(desc)->generation << 33 | (uint64_t)(uint32_t)desc->os.fd << 2 | tag;
 }
 
-static struct desc *event_desc(struct epoll_backend *backend, uint64_t data)
+static uint32_t event_mask(const struct desc *desc, unsigned interest)
 {
-    if ((data & TAG_MASK) != TAG_CALLER)
-        return (struct desc *)(uintptr_t)data;
-    return loop__fd_table_find(&backend->readiness.callers, (int)(data >> 2 & INT_MAX), (uint32_t)(data >> 33));
+    bool level = (interest & INTEREST_LEVEL) != 0;
+    uint32_t mask = level && interest != INTEREST_LEVEL ? 0 : (uint32_t)EPOLLET;
+
+    if (interest & INTEREST_READ)
+        mask |=
+            level || (desc->flags & DESC_LISTENER) ? (uint32_t)EPOLLIN : (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+    if (interest & INTEREST_WRITE)
+        mask |= EPOLLOUT;
+    if (interest & INTEREST_DISCONNECT)
+        mask |= EPOLLRDHUP;
+    if (interest & INTEREST_PRIORITIZED)
+        mask |= EPOLLPRI;
+    return mask;
+}
+
+/* The descriptor of the caller that an event names, if it is still there. */
+static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
+{
+    return loop__fd_table_find(&backend->readiness.callers, (uint32_t)(data >> 2) & INT_MAX, (uint32_t)(data >> 33));
 }
 
 /* Whether some descriptor of this loop, other than desc, is registered under its number. */
 static bool is_watched(loop_t *loop, const struct desc *desc)
 {
     for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
-        struct handle *handle = CONTAINER_OF(link, struct handle, all);
+        struct desc *other = loop__desc_of(CONTAINER_OF(link, struct handle, all));
 
-        if (handle->type == LOOP_DESC || handle->type == LOOP_TCP) {
-            struct desc *other = (struct desc *)handle;
-
-            if (other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
-                return true;
-        }
+        if (other != NULL && other != desc && other->os.fd == desc->os.fd && loop__posix(other)->interest != 0)
+            return true;
     }
     return false;
+}
+
+static int control(loop_t *loop, int op, struct desc *desc, unsigned interest)
+{
+    struct epoll_event event = {.events = event_mask(desc, interest), .data.u64 = event_data(desc, interest)};
+
+    return loop__sys.epoll_ctl(backend_of(loop)->fd, op, desc->os.fd, &event) == 0 ? 0 : loop__errno();
+}
+
+/* The number may name another file by now: what a registration of the old one reports is nobody's from here on. */
+static void renew_generation(loop_t *loop, struct desc *desc)
+{
+    struct fd_table *callers = &backend_of(loop)->readiness.callers;
+
+    loop__posix(desc)->generation = loop__fd_table_next_generation(callers, desc->os.fd);
+    loop__fd_table_set(callers, desc->os.fd, desc);
+}
+
+/* A number that a child closed before loop_fork() may have become one of ours. */
+static bool is_own(const struct epoll_backend *backend, int fd)
+{
+    return fd == backend->fd || fd == backend->wake_fd;
 }
 
 /*
@@ -74,27 +114,28 @@ static bool is_watched(loop_t *loop, const struct desc *desc)
 static int change(loop_t *loop, struct desc *desc, unsigned interest)
 {
     struct posix_desc *posix = loop__posix(desc);
-    struct epoll_event event = {.events = EPOLLET};
     int op = posix->interest == 0 ? EPOLL_CTL_ADD : interest == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-    int epfd = backend_of(loop)->fd;
-    int error = 0;
+    bool silence = op == EPOLL_CTL_MOD && interest == INTEREST_LEVEL;
+    int error;
 
     if (posix->interest == interest)
         return 0;
-    if (interest & INTEREST_READ)
-        event.events |= desc->flags & DESC_LISTENER ? (uint32_t)EPOLLIN : (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLPRI);
-    if (interest & INTEREST_WRITE)
-        event.events |= EPOLLOUT;
-    event.data.u64 = event_data(desc);
-
-    if (loop__sys.epoll_ctl(epfd, op, desc->os.fd, &event) != 0)
-        error = loop__errno();
-    if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc))
-        error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_MOD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
-    else if (op == EPOLL_CTL_MOD && error == LOOP_ENOENT && (desc->flags & DESC_CALLER))
-        error = loop__sys.epoll_ctl(epfd, EPOLL_CTL_ADD, desc->os.fd, &event) != 0 ? loop__errno() : 0;
-    else if (op == EPOLL_CTL_DEL)
+    error = control(loop, op, desc, interest);
+    if (error != 0 && !silence && is_own(backend_of(loop), desc->os.fd))
+        return LOOP_EBADF;
+    if (op == EPOLL_CTL_ADD && error == LOOP_EEXIST && !is_watched(loop, desc)) {
+        error = control(loop, EPOLL_CTL_MOD, desc, interest);
+    } else if (error != 0 && silence) { /* which must not fail */
+        (void)control(loop, EPOLL_CTL_DEL, desc, 0);
+        renew_generation(loop, desc);
+        interest = 0;
+        error = 0;
+    } else if (op == EPOLL_CTL_MOD && error == LOOP_ENOENT && (desc->flags & DESC_CALLER)) {
+        renew_generation(loop, desc);
+        error = control(loop, EPOLL_CTL_ADD, desc, interest);
+    } else if (op == EPOLL_CTL_DEL) {
         error = 0; /* gone is gone: closed behind our back, if not by us */
+    }
     if (error == LOOP_EPERM)
         error = LOOP_ENOTPOLLABLE;
     if (error == 0)
@@ -104,9 +145,70 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ---------------------------------------------------------------------------------------------------------- life -- */
 
-static int backend_init(loop_t *loop)
+static void objects_close(struct epoll_backend *backend)
+{
+    int fd = backend->fd;
+    int wake_fd = backend->wake_fd;
+
+    /* Unknown before they are closed: a signal handler may want to wake the loop. */
+    backend->fd = -1;
+    backend->wake_fd = -1;
+    if (wake_fd >= 0)
+        loop__fd_close(wake_fd);
+    if (fd >= 0)
+        loop__fd_close(fd);
+}
+
+static int add_wake_up(int fd, int wake_fd)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
+
+    return loop__sys.epoll_ctl(fd, EPOLL_CTL_ADD, wake_fd, &event);
+}
+
+/* The epoll instance, and in it the descriptor that wakes it. On error there is neither. */
+static int objects_open(struct epoll_backend *backend)
+{
+    int error;
+
+    backend->stale = false;
+    backend->wake_fd = -1;
+    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
+    if (backend->fd < 0)
+        return loop__errno();
+    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (backend->wake_fd >= 0 && add_wake_up(backend->fd, backend->wake_fd) == 0)
+        return 0;
+    error = loop__errno();
+    objects_close(backend);
+    return error;
+}
+
+/*
+ * Something level-triggered is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the
+ * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
+ * instance is replaced as a whole; if that fails, the next poll tries again.
+ */
+__attribute__((noinline)) static void make_anew(loop_t *loop)
+{
+    struct epoll_backend *backend = backend_of(loop);
+    int old = backend->fd;
+    int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    backend->fd = fd;
+    if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
+        backend->stale = false;
+        loop__fd_close(old);
+    } else {
+        backend->fd = old;
+        loop__fd_close(fd);
+    }
+}
+
+static int backend_init(loop_t *loop)
+{
     struct epoll_backend *backend = loop__resize(loop, NULL, sizeof(*backend));
     int error;
 
@@ -114,43 +216,43 @@ static int backend_init(loop_t *loop)
         return LOOP_ENOMEM;
     backend->readiness = (struct readiness){.change = change};
     backend->without_ns = false;
-
-    backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
-    if (backend->fd < 0)
-        goto error_epoll;
-    backend->wake_fd = loop__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (backend->wake_fd < 0)
-        goto error_eventfd;
-    if (loop__sys.epoll_ctl(backend->fd, EPOLL_CTL_ADD, backend->wake_fd, &event) != 0)
-        goto error_add;
+    error = objects_open(backend);
+    if (error != 0) {
+        loop__free(loop, backend);
+        return error;
+    }
     loop->backend_data = backend;
     return 0;
-
-error_add:
-    error = loop__errno();
-    loop__fd_close(backend->wake_fd);
-    loop__fd_close(backend->fd);
-    loop__free(loop, backend);
-    return error;
-error_eventfd:
-    error = loop__errno();
-    loop__fd_close(backend->fd);
-    loop__free(loop, backend);
-    return error;
-error_epoll:
-    error = loop__errno();
-    loop__free(loop, backend);
-    return error;
 }
 
 static void backend_close(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
 
-    loop__fd_close(backend->wake_fd);
-    loop__fd_close(backend->fd);
+    objects_close(backend);
     loop__fd_table_free(loop, &backend->readiness.callers);
     loop__free(loop, backend);
+}
+
+/* The inherited epoll instance is the parent's as well: closing our descriptor of it leaves its registrations alone, while
+ * removing one would remove the parent's. */
+static int backend_fork(loop_t *loop)
+{
+    struct epoll_backend *backend = backend_of(loop);
+    int error;
+
+    objects_close(backend);
+    error = objects_open(backend);
+    if (error == 0)
+        error = loop__readiness_reattach(loop);
+    if (error != 0)
+        objects_close(backend);
+    return error;
+}
+
+static loop_os_fd_t backend_fd(const loop_t *loop)
+{
+    return ((const struct epoll_backend *)loop->backend_data)->fd;
 }
 
 /* ------------------------------------------------------------------------------------------------------ wait and wake -- */
@@ -190,10 +292,15 @@ static int wait_for(struct epoll_backend *backend, int64_t timeout)
                                 timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
 }
 
-static unsigned edge_of(uint32_t events)
+_Static_assert((unsigned)EPOLLIN == (unsigned)EDGE_READ && (unsigned)EPOLLOUT == (unsigned)EDGE_WRITE << 1,
+               "plain events are an edge, but for a shift");
+
+static inline unsigned edge_of(uint32_t events)
 {
     unsigned edge = 0;
 
+    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return (events & EPOLLIN) | (events >> 1 & EDGE_WRITE);
     if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         edge |= EDGE_ODD | EDGE_READ;
     if (events & EPOLLIN)
@@ -203,22 +310,56 @@ static unsigned edge_of(uint32_t events)
     return edge;
 }
 
+static unsigned level_of(uint32_t events)
+{
+    unsigned found = 0;
+
+    if (events & EPOLLIN)
+        found |= INTEREST_READ;
+    if (events & EPOLLOUT)
+        found |= INTEREST_WRITE;
+    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return found;
+    if (events & (EPOLLERR | EPOLLHUP))
+        found |= INTEREST_READ | INTEREST_WRITE | INTEREST_DISCONNECT | INTEREST_PRIORITIZED;
+    if (events & EPOLLRDHUP)
+        found |= INTEREST_DISCONNECT;
+    if (events & EPOLLPRI)
+        found |= INTEREST_PRIORITIZED;
+    return found;
+}
+
+static void caller_event(struct epoll_backend *backend, const struct epoll_event *event)
+{
+    struct desc *desc = event_caller(backend, event->data.u64);
+
+    if ((event->data.u64 & TAG_MASK) == TAG_LEVEL) {
+        if (desc != NULL)
+            loop__desc_found(desc, level_of(event->events));
+        else
+            backend->stale = true;
+    } else if (desc != NULL) {
+        loop__readiness_edge(desc, edge_of(event->events));
+    }
+}
+
 static int backend_poll(loop_t *loop, int64_t timeout)
 {
     struct epoll_backend *backend = backend_of(loop);
-    int n = wait_for(backend, timeout);
+    int n;
 
+    if (backend->stale && !loop->watched) /* a host watches the instance itself, and cannot be told of another */
+        make_anew(loop);
+    n = wait_for(backend, timeout);
     if (n < 0)
         return loop__errno();
     for (int i = 0; i < n; i++) {
         const struct epoll_event *event = &backend->events[i];
-        struct desc *desc;
 
-        if (event->data.u64 == TAG_WAKE)
-            continue;
-        desc = event_desc(backend, event->data.u64);
-        if (desc != NULL)
-            loop__readiness_edge(desc, edge_of(event->events));
+        if (!(event->data.u64 & TAG_MASK))
+            loop__readiness_edge((struct desc *)(uintptr_t)event->data.u64, edge_of(event->events));
+        else if (event->data.u64 & TAG_CALLER)
+            caller_event(backend, event);
     }
     return n;
 }
@@ -227,11 +368,14 @@ const struct loop_backend loop__backend = {
     .name = "epoll",
     .init = backend_init,
     .close = backend_close,
+    .fork = backend_fork,
+    .fd = backend_fd,
     .attach = loop__readiness_attach,
     .detach = loop__readiness_detach,
     .submit = loop__readiness_submit,
     .cancel = loop__readiness_cancel,
     .arm = loop__readiness_arm,
+    .watch = loop__readiness_watch,
     .resume = loop__readiness_resume,
     .poll = backend_poll,
     .wake = backend_wake,

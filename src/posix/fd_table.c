@@ -1,6 +1,9 @@
 #include "fd_table.h"
 
 #include "internal.h"
+#include "sys.h"
+
+#include <fcntl.h>
 
 #define FIRST_SLOTS 64u
 
@@ -12,6 +15,9 @@ int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
 
     if (needed <= table->count)
         return 0;
+    /* Any number could be given, and the table would stay that large. */
+    if (fd < 0 || loop__sys.fcntl(fd, F_GETFD, 0) < 0)
+        return LOOP_EBADF;
     while (count < needed)
         count *= 2;
     slots = loop__resize(loop, table->slots, count * sizeof(*slots));
@@ -38,13 +44,6 @@ void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
 {
     table->slots[fd].generation = loop__fd_table_next_generation(table, fd);
     table->slots[fd].desc = desc;
-}
-
-struct desc *loop__fd_table_find(const struct fd_table *table, int fd, uint32_t generation)
-{
-    struct desc *desc = loop__fd_table_owner(table, fd);
-
-    return desc != NULL && table->slots[fd].generation == generation ? desc : NULL;
 }
 
 void loop__fd_table_free(loop_t *loop, struct fd_table *table)

@@ -7,6 +7,7 @@
 
 #include "loop.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct desc;
@@ -21,7 +22,7 @@ struct fd_table {
     uint32_t count;
 };
 
-/* Makes room for a number. LOOP_ENOMEM. */
+/* Makes room for the number of an open descriptor. LOOP_EBADF, LOOP_ENOMEM. */
 int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd);
 
 /* Who has the number, NULL if nobody does. */
@@ -34,7 +35,11 @@ uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd);
 void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc);
 
 /* The owner of a number, if the generation is still that one. */
-struct desc *loop__fd_table_find(const struct fd_table *table, int fd, uint32_t generation);
+static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint32_t fd, uint32_t generation)
+{
+    /* Of a number without an owner the generation has moved on. */
+    return fd < table->count && table->slots[fd].generation == generation ? table->slots[fd].desc : NULL;
+}
 
 void loop__fd_table_free(loop_t *loop, struct fd_table *table);
 

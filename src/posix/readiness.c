@@ -1,22 +1,46 @@
 #include "readiness.h"
 
+#include "attempt.h"
 #include "io.h"
 #include "platform.h"
-#include "sys.h"
 
-#include <errno.h>
+/* Operations of a queue that one edge may try before the others have their turn. */
+#define ATTEMPTS_PER_RUN 32
 
-/* System calls that one writing operation may make in a row: against a peer that drains as fast as we send, a large write
- * would else keep everybody waiting. */
-#define WRITES_PER_ATTEMPT 16
+static struct op *first_of(const struct link *queue)
+{
+    return CONTAINER_OF(queue->next, struct op, ready.link);
+}
 
-enum attempt {
-    ATTEMPT_DONE,    /* *status says how */
-    ATTEMPT_BLOCKED, /* the descriptor is not ready, and its flag says so */
-    ATTEMPT_YIELDED  /* it is, but the others have their turn first */
-};
+static void finish_parked(struct op *op, int status)
+{
+    list_remove(&op->ready.link);
+    loop__op_finish(op, status);
+}
+
+static void finish_queue(struct link *queue, int status)
+{
+    while (!list_empty(queue))
+        finish_parked(first_of(queue), status);
+}
 
 /* ----------------------------------------------------------------------------------------------------- registration -- */
+
+/* A number registers as new although it had an owner: the owner's was closed behind our back, and everything on it is over. */
+static void lose(struct desc *owner)
+{
+    loop__posix(owner)->interest = 0;
+    finish_queue(&owner->reads, LOOP_EBADF);
+    finish_queue(&owner->writes, LOOP_EBADF);
+    loop__desc_lost(owner);
+}
+
+static unsigned first_interest(const struct desc *desc)
+{
+    if (desc->flags & DESC_LEVEL)
+        return INTEREST_LEVEL;
+    return desc->flags & DESC_TCP ? INTEREST_READ | INTEREST_WRITE : INTEREST_READ;
+}
 
 int loop__readiness_attach(loop_t *loop, struct desc *desc)
 {
@@ -32,12 +56,11 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
             return error;
         loop__posix(desc)->generation = loop__fd_table_next_generation(callers, fd);
     }
-    error = readiness->change(loop, desc, desc->flags & DESC_TCP ? INTEREST_READ | INTEREST_WRITE : INTEREST_READ);
+    error = readiness->change(loop, desc, first_interest(desc));
     if (error != 0)
         return error;
-    /* Registered anew although it had an owner: the owner's was closed behind our back, and its registration is gone. */
     if (owner != NULL)
-        loop__posix(owner)->interest = 0;
+        lose(owner);
     if (desc->flags & DESC_CALLER)
         loop__fd_table_set(callers, fd, desc);
     else if (owner != NULL)
@@ -56,242 +79,45 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live)
     return 0;
 }
 
-/* -------------------------------------------------------------------------------------- one attempt at one operation -- */
-
-static enum attempt blocked(struct desc *desc, unsigned direction)
+int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events)
 {
-    desc->flags &= (uint16_t)~direction;
-    return ATTEMPT_BLOCKED;
-}
-
-/* A short read means that all was read, but only on TCP, and only if nothing else was going on. */
-static bool drained_by_short_read(const struct desc *desc)
-{
-    return (desc->flags & DESC_TCP) && !(desc->edge & EDGE_ODD);
-}
-
-static enum attempt attempt_ready(struct op *op, unsigned wanted, int *status)
-{
-    struct desc *desc = op->desc;
-    int found = loop__io_poll(desc->os.fd, wanted);
-
-    if (found == 0) {
-        if (wanted & LOOP_READABLE)
-            desc->flags &= (uint16_t)~DESC_READABLE;
-        if (wanted & LOOP_WRITABLE)
-            desc->flags &= (uint16_t)~DESC_WRITABLE;
-        return ATTEMPT_BLOCKED;
-    }
-    *status = found < 0 ? found : 0;
-    if (found > 0 && op->kind == OP_READY)
-        op->result_flags |= (unsigned)found;
-    return ATTEMPT_DONE;
-}
-
-static enum attempt attempt_read(struct op *op, int *status)
-{
-    struct desc *desc = op->desc;
-    size_t room = loop__op_left(op);
-    ptrdiff_t n;
-
-    if (room == 0)
-        return attempt_ready(op, LOOP_READABLE, status);
-    n = loop__io_read(desc->os.fd, op->bufs, op->nbufs);
-    if (n == LOOP_EAGAIN)
-        return blocked(desc, DESC_READABLE);
-    if (n > 0) {
-        op->bytes = (size_t)n;
-        if ((size_t)n < room && drained_by_short_read(desc))
-            desc->flags &= (uint16_t)~DESC_READABLE;
-    }
-    *status = n > 0 ? 0 : n == 0 ? LOOP_EOF : (int)n;
-    return ATTEMPT_DONE;
-}
-
-static enum attempt attempt_receive(struct op *op, int *status)
-{
-    ptrdiff_t n = loop__io_receive(op->desc->os.fd, op);
-
-    if (n == LOOP_EAGAIN)
-        return blocked(op->desc, DESC_READABLE);
-    if (n > 0)
-        op->bytes = (size_t)n;
-    *status = n < 0 ? (int)n : 0;
-    return ATTEMPT_DONE;
-}
-
-static enum attempt attempt_accept(struct op *op, int *status)
-{
-    *status = loop__socket_accept(op->desc->os.fd, &op->os.fd);
-    return *status == LOOP_EAGAIN ? blocked(op->desc, DESC_READABLE) : ATTEMPT_DONE;
-}
-
-/* The buffers that are not done, while submitting from the caller's array, which must not be changed. */
-static ptrdiff_t write_rest(struct op *op)
-{
-    struct desc *desc = op->desc;
-    const loop_buf_t *bufs = op->bufs + op->first;
-    unsigned nbufs = op->nbufs - op->first;
-    size_t before = op->bytes;
-    loop_buf_t rest;
-
-    if (op->state == OP_SUBMITTING && before > 0) {
-        for (uint32_t i = 0; i < op->first; i++)
-            before -= op->bufs[i].len;
-        if (before > 0) {
-            rest.base = (char *)bufs->base + before;
-            rest.len = bufs->len - before;
-            bufs = &rest;
-            nbufs = 1;
-        }
-    }
-    return loop__io_write(desc->os.fd, (desc->flags & DESC_SOCKET) != 0, bufs, nbufs);
-}
-
-static enum attempt attempt_write(struct op *op, int *status)
-{
-    for (int i = 0; i < WRITES_PER_ATTEMPT; i++) {
-        ptrdiff_t n;
-
-        /* Empty buffers need no call; on a pipe or stream they send nothing. */
-        while (op->first < op->nbufs && op->bufs[op->first].len == 0)
-            op->first++;
-        if (op->first == op->nbufs) {
-            *status = 0;
-            return ATTEMPT_DONE;
-        }
-        n = write_rest(op);
-        if (n == LOOP_EAGAIN)
-            return blocked(op->desc, DESC_WRITABLE);
-        if (n < 0) {
-            *status = (int)n;
-            return ATTEMPT_DONE;
-        }
-        loop__op_advance(op, (size_t)n);
-    }
-    if (op->first == op->nbufs) {
-        *status = 0;
-        return ATTEMPT_DONE;
-    }
-    return ATTEMPT_YIELDED;
-}
-
-static enum attempt attempt_send(struct op *op, int *status)
-{
-    ptrdiff_t n = loop__io_send(op->desc->os.fd, op);
-
-    if (n == LOOP_EAGAIN)
-        return blocked(op->desc, DESC_WRITABLE);
-    if (n > 0)
-        op->bytes = (size_t)n;
-    *status = n < 0 ? (int)n : 0;
-    return ATTEMPT_DONE;
-}
-
-/* connect() itself; attaching comes after it, because an unconnected socket reports a hang-up. */
-static enum attempt connect_start(struct op *op, int *status)
-{
-    struct desc *desc = op->desc;
-    loop_t *loop = desc->handle.loop;
-    int rc = loop__sys.connect(desc->os.fd, op->to, (socklen_t)loop__address_length(op->to));
-    bool pending = rc != 0 && (errno == EINPROGRESS || errno == EINTR);
-
-    op->started = 1;
-    *status = rc == 0 || pending ? 0 : loop__errno();
-    if (*status != 0)
-        return ATTEMPT_DONE;
-    if (!(desc->flags & DESC_ATTACHED)) {
-        *status = loop__readiness_attach(loop, desc);
-        if (*status != 0)
-            return ATTEMPT_DONE;
-        desc->flags |= DESC_ATTACHED;
-    }
-    return pending ? blocked(desc, DESC_WRITABLE) : ATTEMPT_DONE;
-}
-
-static enum attempt connect_result(struct op *op, int *status)
-{
-    struct desc *desc = op->desc;
-    struct sockaddr_storage name;
-    socklen_t len = sizeof(name);
-    int error = 0;
-    socklen_t error_len = sizeof(error);
-
-    if (loop__sys.getsockopt(desc->os.fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0)
-        error = errno;
-    *status = error != 0 ? loop__system_error(error) : 0;
-    if (error != 0 || !(desc->edge & EDGE_ODD))
-        return ATTEMPT_DONE;
-    /* A hang-up without an error may stem from the time before connect(). */
-    if (loop__sys.getpeername(desc->os.fd, (struct sockaddr *)&name, &len) != 0) {
-        if (errno == ENOTCONN)
-            return blocked(desc, DESC_WRITABLE);
-        *status = loop__errno();
-    }
-    return ATTEMPT_DONE;
-}
-
-static enum attempt attempt(struct op *op, int *status)
-{
-    switch ((enum op_kind)op->kind) {
-    case OP_ACCEPT:
-        return attempt_accept(op, status);
-    case OP_CONNECT:
-        return op->started ? connect_result(op, status) : connect_start(op, status);
-    case OP_READ:
-        return attempt_read(op, status);
-    case OP_WRITE:
-        return attempt_write(op, status);
-    case OP_RECEIVE:
-        return attempt_receive(op, status);
-    case OP_SEND:
-        return attempt_send(op, status);
-    case OP_READY:
-        return attempt_ready(op, op->events, status);
-    case OP_SHUTDOWN:
-        *status = loop__socket_shutdown(op->desc->os.fd);
-        return ATTEMPT_DONE;
-    case OP_NONE:
-        break;
-    }
-    *status = LOOP_EINVAL;
-    return ATTEMPT_DONE;
+    /* If the registration is lost, and be it to the next owner of the number, there is nothing to silence. */
+    if (events == 0 && loop__posix(desc)->interest == 0)
+        return 0;
+    return loop__readiness(loop)->change(loop, desc, INTEREST_LEVEL | events);
 }
 
 /* ----------------------------------------------------------------------------------------------- queues of a descriptor -- */
-
-static void finish_parked(struct op *op, int status)
-{
-    list_remove(&op->ready.link);
-    loop__op_finish(op, status);
-}
 
 /* Something waits for the descriptor to become writable: the kernel has to tell. If it refuses, nothing ever would. */
 static void await_writable(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
-    int error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
+    int error = 0;
 
-    while (error != 0 && !list_empty(&desc->writes))
-        finish_parked(CONTAINER_OF(desc->writes.next, struct op, ready.link), error);
+    /* Behind a connect that is still to be started: it attaches. */
+    if (desc->flags & DESC_ATTACHED)
+        error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
+    if (error != 0)
+        finish_queue(&desc->writes, error);
 }
 
 static void run_queue(struct desc *desc, struct link *queue, unsigned direction)
 {
-    while (!list_empty(queue) && (desc->flags & direction)) {
-        struct op *op = CONTAINER_OF(queue->next, struct op, ready.link);
+    for (int i = 0; !list_empty(queue) && (desc->flags & direction); i++) {
+        struct op *op = first_of(queue);
         int status = 0;
-        enum attempt outcome = attempt(op, &status);
+        enum attempt outcome = i < ATTEMPTS_PER_RUN ? loop__attempt(op, &status) : ATTEMPT_YIELDED;
 
         if (outcome == ATTEMPT_DONE) {
             finish_parked(op, status);
-        } else {
-            if (outcome == ATTEMPT_YIELDED)
-                loop__desc_ready(desc, TODO_RESUME);
-            else if (direction == DESC_WRITABLE)
-                await_writable(desc);
-            return;
+            continue;
         }
+        if (outcome == ATTEMPT_YIELDED)
+            loop__desc_ready(desc, TODO_RESUME);
+        else if (direction == DESC_WRITABLE)
+            await_writable(desc);
+        return;
     }
 }
 
@@ -305,57 +131,88 @@ static void run_ready_for_write(struct desc *desc)
         if (op->kind == OP_READY && (op->events & LOOP_WRITABLE)) {
             int status = 0;
 
-            if (attempt(op, &status) == ATTEMPT_DONE)
+            if (loop__attempt(op, &status) == ATTEMPT_DONE)
                 finish_parked(op, status);
         }
     }
 }
 
-void loop__readiness_edge(struct desc *desc, unsigned edge)
+/* A read into one buffer that stands alone is what a connection does most of the time. */
+static bool is_lone_read(const struct op *op, const struct desc *desc)
 {
-    desc->edge = (uint8_t)edge;
-    if (edge & EDGE_READ) {
-        desc->flags |= DESC_READABLE;
-        if (!list_empty(&desc->reads))
+    return op->kind == OP_READ && op->nbufs == 1 && op->ready.link.next == &desc->reads && op->bufs->len > 0;
+}
+
+static void run_lone_read(struct desc *desc, struct op *op)
+{
+    size_t room = op->bufs->len;
+    ptrdiff_t n = loop__io_read(desc->os.fd, op->bufs, 1);
+
+    if (n > 0) {
+        op->bytes = (size_t)n;
+        if ((size_t)n < room && loop__desc_short_read_drains(desc))
+            desc->flags &= (uint16_t)~DESC_READABLE;
+        finish_parked(op, 0);
+    } else if (n == LOOP_EAGAIN) {
+        desc->flags &= (uint16_t)~DESC_READABLE;
+    } else {
+        finish_parked(op, n == 0 ? LOOP_EOF : (int)n);
+    }
+}
+
+void loop__readiness_run(struct desc *desc, unsigned edge)
+{
+    /* A connect looks at the socket's error, which reading would take away: it goes first. */
+    if ((edge & EDGE_WRITE) && !list_empty(&desc->writes) && first_of(&desc->writes)->kind == OP_CONNECT)
+        run_queue(desc, &desc->writes, DESC_WRITABLE);
+    if ((edge & EDGE_READ) && !list_empty(&desc->reads)) {
+        if (is_lone_read(first_of(&desc->reads), desc))
+            run_lone_read(desc, first_of(&desc->reads));
+        else
             run_queue(desc, &desc->reads, DESC_READABLE);
-        if (loop__posix(desc)->armed) {
-            loop__posix(desc)->armed = false;
-            loop__desc_ready(desc, TODO_READ);
-        }
     }
-    if (edge & EDGE_WRITE) {
-        desc->flags |= DESC_WRITABLE;
-        if (!list_empty(&desc->writes))
-            run_queue(desc, &desc->writes, DESC_WRITABLE);
-        if (!list_empty(&desc->reads))
-            run_ready_for_write(desc);
-    }
+    if ((edge & EDGE_WRITE) && !list_empty(&desc->writes))
+        run_queue(desc, &desc->writes, DESC_WRITABLE);
+    if ((edge & EDGE_WRITE) && !list_empty(&desc->reads))
+        run_ready_for_write(desc);
 }
 
 void loop__readiness_resume(loop_t *loop, struct desc *desc)
 {
     (void)loop;
+    run_queue(desc, &desc->reads, DESC_READABLE);
     run_queue(desc, &desc->writes, DESC_WRITABLE);
 }
 
 void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen)
 {
-    bool more = (desc->flags & DESC_READABLE) != 0;
-
     (void)loop;
-    if (seen == READ_EMPTY || (seen == READ_SHORT && drained_by_short_read(desc)))
-        more = false;
-    if (more) {
-        loop__desc_ready(desc, TODO_READ);
-    } else {
+    desc->flags |= DESC_ARMED;
+    if (seen == READ_EMPTY || (seen == READ_SHORT && loop__desc_short_read_drains(desc)))
         desc->flags &= (uint16_t)~DESC_READABLE;
-        loop__posix(desc)->armed = true;
-    }
+    if (desc->flags & DESC_READABLE)
+        loop__desc_ready(desc, TODO_READ);
 }
 
 /* ------------------------------------------------------------------------------------------------ submit and cancel -- */
 
-int loop__readiness_submit(loop_t *loop, struct op *op)
+/* Whether to try at once; first: nothing waits before it, ready: the descriptor is thought to be. */
+static bool may_try(const struct op *op, bool first, bool ready)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_READY:
+        /* Asked of the system: the descriptor's user reads and writes behind our back. What waits to write stands behind reads
+         * that have nothing to do with it, and no edge may be to come. */
+        return first || (op->events & LOOP_WRITABLE);
+    case OP_CONNECT:
+    case OP_SHUTDOWN:
+        return first; /* they need no room */
+    default:
+        return first && (ready || loop__op_left(op) == 0);
+    }
+}
+
+static int submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
     bool writing = loop__op_is_writing(op);
@@ -366,10 +223,8 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
     int status = 0;
     int error;
 
-    (void)loop;
-    /* Readiness is asked of the system: the descriptor's user reads and writes behind our back. */
-    if (first && ((desc->flags & direction) || op->kind == OP_READY))
-        outcome = attempt(op, &status);
+    if (may_try(op, first, (desc->flags & direction) != 0))
+        outcome = loop__attempt(op, &status);
     if (outcome == ATTEMPT_DONE) {
         loop__op_finish(op, status);
         return 0;
@@ -377,7 +232,7 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
     error = loop__op_keep(op);
     if (error != 0) {
         if (op->bytes == 0 && !op->started)
-            return error;
+            return loop__op_refuse(op, error);
         loop__op_finish(op, error);
         return 0;
     }
@@ -392,6 +247,39 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
             finish_parked(op, error);
     }
     return 0;
+}
+
+/* One buffer that fits: nothing is copied, and nothing else looked at. */
+static int write_one(loop_t *loop, struct op *op)
+{
+    const loop_buf_t *buf = op->bufs;
+    ptrdiff_t n = loop__socket_send(op->desc->os.fd, buf, 1);
+
+    if (n == (ptrdiff_t)buf->len) {
+        op->bytes = (size_t)n;
+        loop__op_finish_clean(op, 0);
+        return 0;
+    }
+    if (n > 0)
+        loop__op_advance(op, (size_t)n);
+    else if (n == LOOP_EAGAIN)
+        op->desc->flags &= (uint16_t)~DESC_WRITABLE;
+    return submit(loop, op);
+}
+
+int loop__readiness_submit(loop_t *loop, struct op *op)
+{
+    struct desc *desc = op->desc;
+
+    if (op->nbufs == 1 && op->kind == OP_READ && !op->kept && !(desc->flags & DESC_READABLE) && op->bufs->len > 0) {
+        loop__op_keep_one(op);
+        list_push(&desc->reads, &op->ready.link);
+        return 0;
+    }
+    if (op->nbufs == 1 && op->kind == OP_WRITE && list_empty(&desc->writes) && op->bufs->len > 0 &&
+        (desc->flags & (DESC_WRITABLE | DESC_SOCKET)) == (DESC_WRITABLE | DESC_SOCKET))
+        return write_one(loop, op);
+    return submit(loop, op);
 }
 
 void loop__readiness_cancel(loop_t *loop, struct op *op)

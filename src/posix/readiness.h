@@ -14,14 +14,17 @@
 
 /* What the kernel reports about a descriptor. */
 enum interest {
-    INTEREST_READ = 1,
-    INTEREST_WRITE = 2
+    INTEREST_READ = LOOP_READABLE,
+    INTEREST_WRITE = LOOP_WRITABLE,
+    INTEREST_DISCONNECT = LOOP_DISCONNECT,   /* of poll handles only */
+    INTEREST_PRIORITIZED = LOOP_PRIORITIZED, /* of poll handles only */
+    INTEREST_LEVEL =
+        16 /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
 };
 
 /* What the engine keeps in desc->backend. */
 struct posix_desc {
     uint8_t interest; /* what is registered with the kernel; for descriptors of the caller a belief */
-    bool armed;       /* the handle wants to know when it may read */
     uint32_t generation;
 };
 _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
@@ -39,6 +42,9 @@ enum edge {
     EDGE_WRITE = 2, /* may be writable */
     EDGE_ODD = 4    /* urgent data, hang-up or error: a short read does not mean that all was read */
 };
+_Static_assert(EDGE_READ *DESC_READABLE == DESC_READABLE && EDGE_WRITE * DESC_READABLE == DESC_WRITABLE &&
+                   EDGE_ODD * DESC_READABLE == DESC_UNSURE,
+               "an edge is shifted into the flags of its descriptor");
 
 static inline struct posix_desc *loop__posix(struct desc *desc)
 {
@@ -50,15 +56,32 @@ static inline struct readiness *loop__readiness(loop_t *loop)
     return loop->backend_data;
 }
 
+/* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they
+ * are, so that it can be done again. */
+int loop__readiness_reattach(loop_t *loop);
+
 /* The members of struct loop_backend that are the same for epoll and kqueue. */
 int loop__readiness_attach(loop_t *loop, struct desc *desc);
 int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);
 int loop__readiness_submit(loop_t *loop, struct op *op);
 void loop__readiness_cancel(loop_t *loop, struct op *op);
 void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
+int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
 
+/* The operations that wait for what the edge tells. */
+void loop__readiness_run(struct desc *desc, unsigned edge);
+
 /* The backend saw an event. */
-void loop__readiness_edge(struct desc *desc, unsigned edge);
+static inline void loop__readiness_edge(struct desc *desc, unsigned edge)
+{
+    unsigned flags = (desc->flags & ~(unsigned)DESC_UNSURE) | edge * DESC_READABLE;
+
+    desc->flags = (uint16_t)flags;
+    if ((edge & EDGE_READ) && (flags & DESC_ARMED))
+        loop__desc_ready(desc, TODO_READ);
+    if (!list_empty(&desc->reads) || !list_empty(&desc->writes))
+        loop__readiness_run(desc, edge);
+}
 
 #endif

@@ -66,6 +66,33 @@ static int set_option(int fd, int level, int name, int value)
     return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
 }
 
+/* TCP itself: neither MPTCP, nor SCTP, nor TCP with the kernel's TLS in it. A short read means that all was read on TCP alone,
+ * so what cannot be found out counts as something else. */
+static bool is_plain_tcp(int fd)
+{
+#ifdef SO_PROTOCOL
+    int protocol = 0;
+
+    if (socket_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) != 0 || protocol != IPPROTO_TCP)
+        return false;
+#else
+    struct sockaddr_storage name;
+    socklen_t name_len = sizeof(name);
+
+    if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &name_len) != 0 ||
+        !loop__address_is_ip((struct sockaddr *)&name))
+        return false;
+#endif
+#ifdef TCP_ULP
+    char ulp[16] = "";
+    socklen_t ulp_len = sizeof(ulp);
+
+    if (loop__sys.getsockopt(fd, IPPROTO_TCP, TCP_ULP, ulp, &ulp_len) == 0 && ulp_len > 0 && ulp[0] != '\0')
+        return false;
+#endif
+    return true;
+}
+
 int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags)
 {
     int type = 0;
@@ -80,24 +107,12 @@ int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags)
     } else if (error != LOOP_ENOTSOCK) {
         return error;
     }
-    if (type == SOCK_STREAM && !listening) {
-        struct sockaddr_storage name;
-        socklen_t len = sizeof(name);
-
-        if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
-            return loop__errno();
-        if (loop__address_is_ip((struct sockaddr *)&name))
-            *flags |= DESC_TCP;
-    }
+    if (type == SOCK_STREAM && !listening && is_plain_tcp(fd))
+        *flags |= DESC_TCP;
     return 0;
 }
 
-static bool is_bound(const struct sockaddr_storage *name)
-{
-    return loop_ip_port((const struct sockaddr *)name) > 0;
-}
-
-int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *bound)
+int loop__socket_probe(loop_os_fd_t fd, unsigned *state)
 {
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
@@ -112,14 +127,20 @@ int loop__socket_probe(loop_os_fd_t fd, bool *listening, bool *connected, bool *
         return loop__errno();
     if (!loop__address_is_ip((struct sockaddr *)&name))
         return LOOP_EINVAL;
-    *bound = is_bound(&name);
+    *state = loop_ip_port((struct sockaddr *)&name) > 0 ? SOCKET_BOUND : 0;
+    if (is_plain_tcp(fd))
+        *state |= SOCKET_PLAIN_TCP;
     error = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &value);
     if (error != 0)
         return error;
-    *listening = value != 0;
+    if (value != 0) {
+        *state |= SOCKET_LISTENING;
+        return 0;
+    }
     len = sizeof(name);
-    *connected = !*listening && loop__sys.getpeername(fd, (struct sockaddr *)&name, &len) == 0;
-    if (!*connected && !*listening && errno != ENOTCONN)
+    if (loop__sys.getpeername(fd, (struct sockaddr *)&name, &len) == 0)
+        *state |= SOCKET_CONNECTED;
+    else if (errno != ENOTCONN)
         return loop__errno();
     return 0;
 }

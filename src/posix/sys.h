@@ -22,6 +22,7 @@
     X(int, close, (int fd), (fd)) \
     X(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
     X(int, fcntl, (int fd, int command, int argument), (fd, command, argument)) \
+    X(int, getpid, (void), ()) \
     X(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len)) \
@@ -29,6 +30,7 @@
     X(int, listen, (int fd, int backlog), (fd, backlog)) \
     X(int, poll, (struct pollfd *fds, nfds_t nfds, int timeout), (fds, nfds, timeout)) \
     X(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old)) \
+    X(int, raise, (int number), (number)) \
     X(ssize_t, readv, (int fd, const struct iovec *iov, int n), (fd, iov, n)) \
     X(ssize_t, recv, (int fd, void *base, size_t len, int flags), (fd, base, len, flags)) \
     X(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags)) \
@@ -37,6 +39,7 @@
     X(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags)) \
     X(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len), (fd, level, name, value, len)) \
     X(int, shutdown, (int fd, int how), (fd, how)) \
+    X(int, sigaction, (int number, const struct sigaction *action, struct sigaction *old), (number, action, old)) \
     X(int, sigpending, (sigset_t *set), (set)) \
     X(int, sigwait, (const sigset_t *set, int *number), (set, number)) \
     X(int, socket, (int family, int type, int protocol), (family, type, protocol)) \

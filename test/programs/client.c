@@ -1,6 +1,7 @@
 /*
- * client [-e] HOST:PORT: sends its standard input and prints all that comes back until the server ends the connection.
- * With -e it ends its own direction after the input; without, the server has to know when to stop.
+ * client [-e | -s MS] HOST:PORT: sends its standard input and prints all that comes back until the server ends the connection.
+ * With -e it ends its own direction after the input; without, the server has to know when to stop. With -s it fails if the
+ * server ends the connection earlier than MS milliseconds after the connection was made, or after it last sent something.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,7 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+/* When the server last heard of us, at the earliest, in ms. */
+static long long last_sign;
+
+static long long now(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
 
 static int dial(const char *where)
 {
@@ -26,6 +39,7 @@ static int dial(const char *where)
     addr.sin_family = AF_INET;
     addr.sin_port = htons((unsigned short)strtoul(colon + 1, NULL, 10));
     fd = socket(AF_INET, SOCK_STREAM, 0);
+    last_sign = now();
     if (fd < 0 || inet_pton(AF_INET, host, &addr.sin_addr) != 1 ||
         connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
         return -1;
@@ -55,11 +69,13 @@ static int exchange(int fd, int end_after_input)
                 return -1;
         }
         if (events[0].revents & POLLOUT) {
+            long long before = now();
             ssize_t n = send(fd, input + sent, (size_t)(have - sent), MSG_DONTWAIT | MSG_NOSIGNAL);
 
             if (n < 0 && errno != EAGAIN)
                 return -1;
             sent += n > 0 ? n : 0;
+            last_sign = n > 0 ? before : last_sign;
             events[1].fd = STDIN_FILENO;
         } else if (events[1].fd >= 0 && events[1].revents != 0) {
             have = read(STDIN_FILENO, input, sizeof(input));
@@ -77,13 +93,19 @@ static int exchange(int fd, int end_after_input)
 int main(int argc, char **argv)
 {
     int end_after_input = argc == 3 && strcmp(argv[1], "-e") == 0;
+    int is_timed = argc == 4 && strcmp(argv[1], "-s") == 0;
     int fd;
 
-    if (argc != 2 && !end_after_input)
+    if (argc != 2 && !end_after_input && !is_timed)
         return 2;
     fd = dial(argv[argc - 1]);
     if (fd < 0 || exchange(fd, end_after_input) != 0) {
         perror("client");
+        return 1;
+    }
+    /* One more for the two roundings. */
+    if (is_timed && now() - last_sign + 1 < strtol(argv[2], NULL, 10)) {
+        (void)fprintf(stderr, "client: the server ended the connection after %lld ms\n", now() - last_sign);
         return 1;
     }
     return 0;

@@ -20,4 +20,6 @@ refused() { # SENTENCE ARGUMENT...
 }
 
 refused "loop: there is no backend for the system 'Plan9'." -DCMAKE_SYSTEM_NAME=Plan9
+refused "loop: LOOP_PROBES 'maybe' is unknown; use auto, on or off." -DLOOP_PROBES=maybe
+refused "loop: LOOP_PROBES needs <sys/sdt.h>" -DLOOP_PROBES=on -DLOOP_HAS_SDT=
 refused "loop: LOOP_BACKEND 'select' is unknown; use auto, epoll, kqueue or iocp." -DLOOP_BACKEND=select

@@ -1,0 +1,25 @@
+/* The poll as the loop calls it: counted, probed, and timed where that was asked for. */
+#ifndef LOOP_METRICS_H
+#define LOOP_METRICS_H
+
+#include "internal.h"
+#include "probe.h"
+
+/* The backend's poll between two readings of the clock. */
+int loop__metrics_timed_poll(loop_t *loop, int64_t timeout);
+
+static inline int loop__metrics_poll(loop_t *loop, int64_t timeout)
+{
+    struct metrics *metrics = &loop->metrics;
+    int found;
+
+    LOOP_PROBE2(poll_begin, loop, timeout);
+    found = metrics->timed ? loop__metrics_timed_poll(loop, timeout) : loop->backend->poll(loop, timeout);
+    metrics->waits++;
+    if (found > 0)
+        metrics->events += (uint64_t)found;
+    LOOP_PROBE2(poll_end, loop, found);
+    return found;
+}
+
+#endif

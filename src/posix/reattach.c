@@ -1,0 +1,51 @@
+/* All that were attached are registered again, with kernel objects that know none of them: after a fork, above all. */
+#include "readiness.h"
+
+/*
+ * The number stands for nothing that can be watched any more: whoever had it in this process closed it. It is not ours then,
+ * not even to be closed, and what waits for it ends here, because nothing else would end it.
+ */
+static void lost(loop_t *loop, struct desc *desc, int error)
+{
+    struct fd_table *callers = &loop__readiness(loop)->callers;
+
+    if (loop__fd_table_owner(callers, desc->os.fd) == desc)
+        loop__fd_table_set(callers, desc->os.fd, NULL);
+    if (desc->flags & DESC_LEVEL) {
+        loop__desc_lost(desc);
+        return;
+    }
+    desc->os.fd = LOOP_INVALID_FD;
+    for (int i = 0; i < 2; i++) {
+        struct link *queue = i == 0 ? &desc->writes : &desc->reads;
+
+        while (!list_empty(queue))
+            loop__op_finish(CONTAINER_OF(list_pop(queue), struct op, ready.link), error);
+    }
+    /* Later attempts, the handle's own first, meet a bad descriptor rather than wait. */
+    desc->flags |= DESC_READABLE | DESC_WRITABLE;
+    if (desc->flags & DESC_ARMED)
+        loop__desc_ready(desc, TODO_READ);
+}
+
+int loop__readiness_reattach(loop_t *loop)
+{
+    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
+        struct desc *desc = loop__desc_of(CONTAINER_OF(link, struct handle, all));
+        uint8_t interest;
+        int error;
+
+        if (desc == NULL || !(desc->flags & DESC_ATTACHED))
+            continue;
+        interest = loop__posix(desc)->interest;
+        loop__posix(desc)->interest = 0;
+        error = loop__readiness(loop)->change(loop, desc, interest);
+        if (error == LOOP_ENOMEM || error == LOOP_ENOSPC) {
+            loop__posix(desc)->interest = interest;
+            return error;
+        }
+        if (error != 0)
+            lost(loop, desc, error);
+    }
+    return 0;
+}

@@ -1,0 +1,588 @@
+/* Poll handles: what they report, when, and when no more. Descriptors closed early and calls that fail: fault_poll_test.c. */
+#include "poll_fixture.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ALL (LOOP_READABLE | LOOP_WRITABLE | LOOP_DISCONNECT | LOOP_PRIORITIZED)
+
+/* ------------------------------------------------------------------------------------------------------ what is found -- */
+
+static void what_nobody_does_anything_about_is_reported_every_turn(void **state)
+{
+    (void)state;
+    begin();
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    turn();
+    assert_int_equal(reports[0], 0);
+    send_byte(peers[0]);
+    send_byte(peers[0]);
+    assert_int_equal(reports[0], 0); /* never inside another call */
+    for (int i = 1; i <= 5; i++) {
+        assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 1);
+        assert_int_equal(reports[0], i);
+        assert_int_equal(seen[0], LOOP_READABLE);
+    }
+    read_byte(mine[0]); /* not all of it */
+    turn();
+    assert_int_equal(reports[0], 6);
+    read_byte(mine[0]);
+    turn();
+    assert_int_equal(reports[0], 6);
+    send_byte(peers[0]);
+    turn();
+    assert_int_equal(reports[0], 7);
+    finish();
+}
+
+static void only_what_is_asked_for_is_reported_and_all_of_it_at_once(void **state)
+{
+    (void)state;
+    begin();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_WRITABLE, note));
+    turn();
+    assert_int_equal(seen[0], LOOP_WRITABLE);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE | LOOP_WRITABLE, note));
+    turn();
+    assert_int_equal(seen[0], LOOP_READABLE | LOOP_WRITABLE);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    turn();
+    assert_int_equal(seen[0], LOOP_READABLE);
+    assert_ok(loop_poll_start(&polls[0], LOOP_DISCONNECT | LOOP_PRIORITIZED, note));
+    turn();
+    assert_int_equal(reports[0], 3);
+    finish();
+}
+
+static void a_full_socket_is_writable_again_when_there_is_room(void **state)
+{
+    static char data[65536];
+
+    (void)state;
+    begin();
+    while (send(mine[0], data, sizeof(data), MSG_NOSIGNAL) > 0)
+        continue;
+    assert_ok(loop_poll_start(&polls[0], LOOP_WRITABLE, note));
+    turn();
+    assert_int_equal(reports[0], 0);
+    while (recv(peers[0], data, sizeof(data), MSG_DONTWAIT) > 0)
+        continue;
+    turn();
+    assert_int_equal(reports[0], 1);
+    finish();
+}
+
+static void the_end_of_the_peers_direction_is_a_disconnect(void **state)
+{
+    (void)state;
+    begin();
+    assert_ok(loop_poll_start(&polls[0], LOOP_DISCONNECT, note));
+    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note));
+    for (int i = 0; i < 2; i++) {
+        send_byte(peers[i]);
+        assert_ok(shutdown(peers[i], SHUT_WR));
+    }
+    turn();
+    assert_int_equal(seen[0], LOOP_DISCONNECT);
+    assert_int_equal(seen[1], LOOP_READABLE);
+    turn();
+    assert_int_equal(reports[0], 2);
+    finish();
+}
+
+static void urgent_data_is_prioritized(void **state)
+{
+    int fds[2];
+    char byte;
+
+    (void)state;
+    begin();
+    support_socket_pair(fds);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    assert_ok(loop_poll_init(loop, &polls[0], fds[0]));
+    assert_ok(loop_poll_start(&polls[0], LOOP_PRIORITIZED, note));
+    send_byte(fds[1]);
+    turn();
+    assert_int_equal(reports[0], 0);
+    assert_int_equal(send(fds[1], "!", 1, MSG_OOB), 1);
+    while (reports[0] < 2)
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+    assert_int_equal(seen[0], LOOP_PRIORITIZED);
+    assert_int_equal(recv(fds[0], &byte, 1, MSG_OOB), 1);
+    assert_ok(loop_poll_start(&polls[0], ALL, note));
+    turn();
+    assert_int_equal(seen[0], LOOP_READABLE | LOOP_WRITABLE);
+    finish();
+    assert_ok(close(fds[0]) | close(fds[1]));
+}
+
+static void an_error_or_a_hang_up_counts_as_everything_that_is_asked_for(void **state)
+{
+    static const unsigned asked[POLLS] = {LOOP_READABLE, LOOP_WRITABLE, LOOP_PRIORITIZED, ALL};
+
+    (void)state;
+    begin();
+    for (int i = 0; i < POLLS; i++) {
+        assert_ok(loop_poll_start(&polls[i], asked[i], note));
+        assert_ok(close(peers[i]));
+        peers[i] = -1;
+    }
+    turn();
+    turn();
+    for (int i = 0; i < POLLS; i++) {
+        assert_int_equal(seen[i], asked[i]);
+        assert_int_equal(reports[i], 2);
+    }
+    finish();
+}
+
+static void pipes_are_polled_too(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    begin();
+    assert_ok(pipe(fds));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(loop_handle_close(&polls[i].handle, NULL));
+        turn();
+        assert_ok(loop_poll_init(loop, &polls[i], fds[i]));
+        assert_ok(loop_poll_start(&polls[i], i == 0 ? LOOP_READABLE : LOOP_WRITABLE, note));
+    }
+    turn();
+    assert_int_equal(reports[0], 0);
+    assert_int_equal(seen[1], LOOP_WRITABLE);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    turn();
+    assert_int_equal(seen[0], LOOP_READABLE);
+    finish();
+    assert_ok(close(fds[0]) | close(fds[1]));
+}
+
+/* More than one wait of the system can return at once. */
+#define MANY 300
+static int many_reports[MANY];
+
+static void note_many(loop_poll_t *poll, int status, unsigned events)
+{
+    assert_ok(status);
+    assert_int_equal(events, LOOP_READABLE);
+    ++*(int *)poll->handle.data;
+}
+
+static void none_of_many_ready_descriptors_starves(void **state)
+{
+    loop_poll_t *many = calloc(MANY, sizeof(*many));
+    int numbers[MANY];
+    int fds[2];
+
+    (void)state;
+    begin();
+    assert_non_null(many);
+    assert_ok(pipe(fds));
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    for (int i = 0; i < MANY; i++) {
+        numbers[i] = dup(fds[0]);
+        many_reports[i] = 0;
+        assert_ok(loop_poll_init(loop, &many[i], numbers[i]));
+        many[i].handle.data = &many_reports[i];
+        assert_ok(loop_poll_start(&many[i], LOOP_READABLE, note_many));
+    }
+    for (int i = 0; i < 10; i++)
+        turn();
+    for (int i = 0; i < MANY; i++)
+        assert_true(many_reports[i] >= 5);
+    support_close_all(loop);
+    for (int i = 0; i < MANY; i++)
+        assert_ok(close(numbers[i]));
+    finish();
+    assert_ok(close(fds[0]) | close(fds[1]));
+    free(many);
+}
+
+/* -------------------------------------------------------------------------------------------------- init and arguments -- */
+
+static void the_descriptor_is_made_non_blocking_and_stays_the_callers(void **state)
+{
+    int fds[2];
+    loop_poll_t poll;
+
+    (void)state;
+    begin();
+    assert_ok(pipe(fds));
+    assert_ok(loop_poll_init(loop, &poll, fds[0]));
+    assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+    assert_false(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
+    support_close_all(loop);
+    assert_ok(close(fds[0]) | close(fds[1]));
+    finish();
+}
+
+static void what_cannot_be_polled_says_so_and_is_left_as_it_was(void **state)
+{
+    FILE *file = tmpfile();
+    loop_poll_t poll = {0};
+    loop_desc_t desc;
+    loop_tcp_t tcp;
+    int fds[2];
+    int closed;
+
+    (void)state;
+    begin();
+    assert_non_null(file);
+    support_socket_pair(fds);
+    closed = dup(fds[0]);
+    assert_ok(close(closed));
+    assert_int_equal(loop_poll_init(NULL, &poll, fds[0]), LOOP_EINVAL);
+    assert_int_equal(loop_poll_init(loop, NULL, fds[0]), LOOP_EINVAL);
+    assert_int_equal(loop_poll_init(loop, &poll, -1), LOOP_EBADF);
+    assert_int_equal(loop_poll_init(loop, &poll, closed), LOOP_EBADF);
+    assert_int_equal(loop_poll_init(loop, &poll, 1 << 30), LOOP_EBADF);
+    assert_int_equal(loop_poll_init(loop, &poll, fileno(file)), LOOP_ENOTPOLLABLE);
+    assert_false(fcntl(fileno(file), F_GETFL) & O_NONBLOCK);
+    assert_int_equal(loop_handle_get_type(&poll.handle), LOOP_UNKNOWN_HANDLE);
+
+    /* Whatever watches it already, started or not. */
+    assert_int_equal(loop_poll_init(loop, &poll, mine[0]), LOOP_EEXIST);
+    assert_int_equal(loop_desc_attach(loop, &desc, mine[0], 0), LOOP_EEXIST);
+    assert_ok(loop_desc_attach(loop, &desc, peers[0], 0));
+    assert_int_equal(loop_poll_init(loop, &poll, peers[0]), LOOP_EEXIST);
+    assert_ok(loop_tcp_init(loop, &tcp));
+    assert_ok(loop_tcp_open(&tcp, fds[0]));
+    assert_int_equal(loop_poll_init(loop, &poll, fds[0]), LOOP_EEXIST);
+    assert_ok(loop_poll_init(loop, &poll, fds[1]));
+    assert_ok(loop_handle_close(&tcp.handle, NULL));
+    turn();
+    assert_ok(loop_tcp_init(loop, &tcp));
+    assert_int_equal(loop_tcp_open(&tcp, fds[1]), LOOP_EEXIST);
+
+    /* Who was first is not disturbed. */
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    send_byte(peers[0]);
+    turn();
+    assert_int_equal(reports[0], 1);
+    finish();
+    assert_ok(fclose(file));
+    assert_ok(close(fds[1]));
+}
+
+static void another_number_of_the_same_file_is_another_descriptor(void **state)
+{
+    loop_poll_t other;
+    int fd;
+
+    (void)state;
+    begin();
+    fd = dup(mine[0]);
+    assert_ok(loop_poll_init(loop, &other, fd));
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    other.handle.data = &many_reports[0];
+    many_reports[0] = 0;
+    assert_ok(loop_poll_start(&other, LOOP_READABLE, note_many));
+    send_byte(peers[0]);
+    turn();
+    assert_int_equal(reports[0], 1);
+    assert_int_equal(many_reports[0], 1);
+    support_close_all(loop);
+    assert_ok(close(fd));
+    finish();
+}
+
+static void two_loops_may_poll_one_descriptor(void **state)
+{
+    loop_t *other = support_loop();
+    loop_poll_t poll;
+
+    (void)state;
+    begin();
+    assert_ok(loop_poll_init(other, &poll, mine[0]));
+    poll.handle.data = &many_reports[0];
+    many_reports[0] = 0;
+    assert_ok(loop_poll_start(&poll, LOOP_READABLE, note_many));
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    send_byte(peers[0]);
+    turn();
+    assert_true(loop_run(other, LOOP_RUN_NOWAIT) >= 0);
+    assert_int_equal(reports[0], 1);
+    assert_int_equal(many_reports[0], 1);
+    support_finish(other);
+    finish();
+}
+
+static void wrong_arguments_change_nothing(void **state)
+{
+    loop_poll_t never = {0};
+
+    (void)state;
+    begin();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    assert_int_equal(loop_poll_start(&polls[0], 0, note), LOOP_EINVAL);
+    assert_int_equal(loop_poll_start(&polls[0], 16, note), LOOP_EINVAL);
+    assert_int_equal(loop_poll_start(&polls[0], LOOP_WRITABLE, NULL), LOOP_EINVAL);
+    assert_int_equal(loop_poll_start(NULL, LOOP_READABLE, note), LOOP_EINVAL);
+    assert_int_equal(loop_poll_stop(NULL), LOOP_EINVAL);
+    assert_int_equal(loop_poll_start(&never, LOOP_READABLE, note), LOOP_EBADF);
+    assert_int_equal(loop_poll_stop(&never), LOOP_EBADF);
+    turn();
+    assert_int_equal(seen[0], LOOP_READABLE);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    assert_int_equal(loop_poll_start(&polls[0], LOOP_READABLE, note), LOOP_EBADF);
+    assert_int_equal(loop_poll_stop(&polls[0]), LOOP_EBADF);
+    finish();
+}
+
+static void the_handle_is_active_and_keeps_the_loop_alive_while_started(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(loop_handle_get_type(&polls[0].handle), LOOP_POLL);
+    assert_false(loop_handle_is_active(&polls[0].handle));
+    assert_false(loop_alive(loop));
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    assert_true(loop_handle_is_active(&polls[0].handle));
+    assert_true(loop_alive(loop));
+    assert_ok(loop_handle_unref(&polls[0].handle));
+    assert_false(loop_alive(loop));
+    assert_ok(loop_handle_ref(&polls[0].handle));
+    assert_ok(loop_poll_stop(&polls[0]));
+    assert_ok(loop_poll_stop(&polls[0])); /* stays so */
+    assert_false(loop_handle_is_active(&polls[0].handle));
+    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+    finish();
+}
+
+/* --------------------------------------------------------------------------------------------- changes in callbacks -- */
+
+static void a_stopped_handle_reports_nothing_until_it_is_started_again(void **state)
+{
+    (void)state;
+    begin();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    assert_ok(loop_poll_stop(&polls[0]));
+    turn();
+    assert_int_equal(reports[0], 0);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    turn();
+    assert_int_equal(reports[0], 1);
+    finish();
+}
+
+static void swap_directions(loop_poll_t *poll, int status, unsigned events)
+{
+    note(poll, status, events);
+    assert_ok(loop_poll_start(poll, events == LOOP_READABLE ? LOOP_WRITABLE : LOOP_READABLE, swap_directions));
+}
+
+static void a_callback_may_change_what_its_handle_waits_for(void **state)
+{
+    (void)state;
+    begin();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, swap_directions));
+    for (int i = 1; i <= 4; i++) {
+        turn();
+        assert_int_equal(reports[0], i);
+        assert_int_equal(seen[0], i % 2 == 1 ? LOOP_READABLE : LOOP_WRITABLE);
+    }
+    finish();
+}
+
+/* All handles are ready at once; the first callback does something to all the others. */
+static void (*to_others)(loop_poll_t *poll);
+
+static void first_acts_on_the_others(loop_poll_t *poll, int status, unsigned events)
+{
+    note(poll, status, events);
+    if (reports_of_all > 1)
+        return;
+    for (int i = 0; i < POLLS; i++) {
+        if (&polls[i] != poll)
+            to_others(&polls[i]);
+    }
+}
+
+static void all_are_ready(void (*action)(loop_poll_t *poll))
+{
+    begin();
+    to_others = action;
+    for (int i = 0; i < POLLS; i++) {
+        send_byte(peers[i]);
+        assert_ok(loop_poll_start(&polls[i], LOOP_READABLE, first_acts_on_the_others));
+    }
+    turn();
+}
+
+static void stop(loop_poll_t *poll)
+{
+    assert_ok(loop_poll_stop(poll));
+}
+
+static void a_callback_may_stop_others_that_are_ready(void **state)
+{
+    (void)state;
+    all_are_ready(stop);
+    turn();
+    assert_int_equal(reports_of_all, 2); /* the first one, twice */
+    finish();
+}
+
+static int closed_handles;
+
+static void on_closed(loop_handle_t *handle)
+{
+    memset(handle, 0xff, sizeof(loop_poll_t)); /* the memory is ours again */
+    closed_handles++;
+}
+
+static void close_it(loop_poll_t *poll)
+{
+    assert_ok(loop_handle_close(&poll->handle, on_closed));
+    assert_false(loop_handle_is_active(&poll->handle));
+}
+
+static void a_callback_may_close_others_that_are_ready(void **state)
+{
+    (void)state;
+    closed_handles = 0;
+    all_are_ready(close_it);
+    assert_int_equal(closed_handles, POLLS - 1);
+    turn();
+    assert_int_equal(reports_of_all, 2);
+    finish();
+}
+
+static void wait_for_disconnect(loop_poll_t *poll)
+{
+    assert_ok(loop_poll_start(poll, LOOP_DISCONNECT, first_acts_on_the_others));
+}
+
+static void what_was_found_but_is_not_asked_for_any_more_is_not_reported(void **state)
+{
+    (void)state;
+    all_are_ready(wait_for_disconnect);
+    assert_int_equal(reports_of_all, 1);
+    turn();
+    assert_int_equal(reports_of_all, 2);
+    for (int i = 0; i < POLLS; i++)
+        assert_ok(shutdown(peers[i], SHUT_WR));
+    turn();
+    assert_int_equal(reports_of_all, 2 + POLLS);
+    finish();
+}
+
+static void stop_and_start(loop_poll_t *poll)
+{
+    assert_ok(loop_poll_stop(poll));
+    read_byte(mine[index_of(poll)]);
+    assert_ok(loop_poll_start(poll, LOOP_READABLE, note));
+}
+
+static void a_start_after_a_stop_knows_nothing_of_what_was_found_before(void **state)
+{
+    (void)state;
+    all_are_ready(stop_and_start);
+    assert_int_equal(reports_of_all, 1);
+    for (int i = 0; i < POLLS; i++)
+        send_byte(peers[i]);
+    turn();
+    assert_int_equal(reports_of_all, 1 + POLLS);
+    finish();
+}
+
+static loop_poll_t next[POLLS];
+
+/* The descriptor too; its number goes to a new one at once, and that is polled. */
+static void close_and_reuse(loop_poll_t *poll)
+{
+    int i = index_of(poll);
+    int fds[2];
+
+    assert_ok(loop_handle_close(&poll->handle, NULL));
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    assert_int_equal(dup2(fds[0], mine[i]), mine[i]);
+    assert_ok(close(fds[0]) | close(peers[i]));
+    peers[i] = fds[1];
+    assert_ok(loop_poll_init(loop, &next[i], mine[i]));
+    next[i].handle.data = &many_reports[i];
+    many_reports[i] = 0;
+    assert_ok(loop_poll_start(&next[i], LOOP_READABLE, note_many));
+}
+
+static void a_callback_may_give_the_numbers_of_others_to_new_descriptors(void **state)
+{
+    int fresh = 0;
+
+    (void)state;
+    all_are_ready(close_and_reuse);
+    assert_int_equal(reports_of_all, 1);
+    for (int i = 0; i < POLLS; i++) {
+        if (reports[i] > 0)
+            continue;
+        assert_int_equal(many_reports[i], 0);
+        send_byte(peers[i]);
+        turn();
+        assert_int_equal(many_reports[i], 1);
+        read_byte(mine[i]);
+        fresh++;
+    }
+    assert_int_equal(fresh, POLLS - 1);
+    finish();
+}
+
+static void close_itself(loop_poll_t *poll, int status, unsigned events)
+{
+    note(poll, status, events);
+    assert_ok(loop_handle_close(&poll->handle, on_closed));
+}
+
+static void a_callback_may_close_its_own_handle(void **state)
+{
+    (void)state;
+    begin();
+    closed_handles = 0;
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, close_itself));
+    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+    assert_int_equal(closed_handles, 1);
+    assert_int_equal(reports[0], 1);
+    finish();
+}
+
+static void stop_itself(loop_poll_t *poll, int status, unsigned events)
+{
+    note(poll, status, events);
+    assert_ok(loop_poll_stop(poll));
+}
+
+static void a_callback_may_stop_its_own_handle(void **state)
+{
+    (void)state;
+    begin();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, stop_itself));
+    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT)); /* nothing keeps it alive then */
+    assert_int_equal(reports[0], 1);
+    finish();
+}
+
+LOOP_TEST_MAIN(TEST(what_nobody_does_anything_about_is_reported_every_turn),
+               TEST(only_what_is_asked_for_is_reported_and_all_of_it_at_once),
+               TEST(a_full_socket_is_writable_again_when_there_is_room),
+               TEST(the_end_of_the_peers_direction_is_a_disconnect), TEST(urgent_data_is_prioritized),
+               TEST(an_error_or_a_hang_up_counts_as_everything_that_is_asked_for), TEST(pipes_are_polled_too),
+               TEST(none_of_many_ready_descriptors_starves),
+               TEST(the_descriptor_is_made_non_blocking_and_stays_the_callers),
+               TEST(what_cannot_be_polled_says_so_and_is_left_as_it_was),
+               TEST(another_number_of_the_same_file_is_another_descriptor), TEST(two_loops_may_poll_one_descriptor),
+               TEST(wrong_arguments_change_nothing), TEST(the_handle_is_active_and_keeps_the_loop_alive_while_started),
+               TEST(a_stopped_handle_reports_nothing_until_it_is_started_again),
+               TEST(a_callback_may_change_what_its_handle_waits_for), TEST(a_callback_may_stop_others_that_are_ready),
+               TEST(a_callback_may_close_others_that_are_ready),
+               TEST(what_was_found_but_is_not_asked_for_any_more_is_not_reported),
+               TEST(a_start_after_a_stop_knows_nothing_of_what_was_found_before),
+               TEST(a_callback_may_give_the_numbers_of_others_to_new_descriptors),
+               TEST(a_callback_may_close_its_own_handle), TEST(a_callback_may_stop_its_own_handle))
