@@ -39,6 +39,13 @@ static void simulated_close(loop_t *loop)
     explore_step(loop);
 }
 
+/* What a host loop would wait for: nobody does. */
+static loop_os_fd_t simulated_fd(const loop_t *loop)
+{
+    (void)loop;
+    return 0;
+}
+
 static int simulated_poll(loop_t *loop, int64_t timeout)
 {
     explore_step(loop);
@@ -60,6 +67,7 @@ const struct loop_backend loop__backend = {
     .name = "simulated",
     .init = simulated_init,
     .close = simulated_close,
+    .fd = simulated_fd,
     .poll = simulated_poll,
     .wake = simulated_wake,
 };
@@ -220,6 +228,22 @@ static void whoever_posts_wakes_the_loop_however_it_falls_asleep(void **state)
 {
     (void)state;
     explore_all("falling asleep", &sleeping, 3);
+}
+
+static void begin_watched(void)
+{
+    begin();
+    expect(loop_backend_fd(loop) == 0, "the backend has no descriptor");
+}
+
+/* It wakes itself when it leaves something undone, beside those who post. */
+static void a_loop_that_a_host_watches_misses_no_post(void **state)
+{
+    struct explore_scenario scenario = sleeping;
+
+    (void)state;
+    scenario.begin = begin_watched;
+    explore_all("falling asleep under a host loop", &scenario, 2);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- closing -- */
@@ -549,6 +573,7 @@ static void mistakes_are_found(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(whoever_posts_wakes_the_loop_however_it_falls_asleep),
+               TEST(a_loop_that_a_host_watches_misses_no_post),
                TEST(a_task_posted_while_the_loop_closes_is_cancelled_or_refused),
                TEST(a_task_that_two_threads_post_runs_as_often_as_it_was_accepted),
                TEST(closing_an_async_waits_for_whoever_is_sending), TEST(a_signal_handler_may_send_at_every_step),

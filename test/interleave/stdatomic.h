@@ -27,7 +27,7 @@
     (explore_step(word), explore_hides(word) ? 0 : atomic_load_explicit(word, memory_order_seq_cst))
 #define atomic_store(word, value)                                                                                      \
     (explore_step(word),                                                                                               \
-     explore_delays(word, value) ? (void)0 : atomic_store_explicit(word, value, memory_order_seq_cst))
+     explore_delays(word, (unsigned)(value)) ? (void)0 : atomic_store_explicit(word, value, memory_order_seq_cst))
 #define atomic_exchange(word, value) EXPLORED(word, exchange, value)
 #define atomic_fetch_add(word, value) EXPLORED(word, fetch_add, value)
 #define atomic_fetch_sub(word, value) EXPLORED(word, fetch_sub, value)

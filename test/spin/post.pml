@@ -1,7 +1,7 @@
 /*
  * post.pml: the queue of posted nodes, its wake-up, closing, and asyncs, for the model checker spin. run.sh checks it.
  *
- * It follows src/task.c, src/async.c, the wait and the end of a run in src/loop.c, and the eventfd of src/epoll. A statement
+ * It follows src/task.c, src/async.c, the wait and the end of a run in src/run.c, and the eventfd of src/epoll. A statement
  * marked "C:" is one atomic operation of the code, quoted; run.sh compares the quotes with the sources, so that the model
  * cannot fall behind them. What the code does between two such steps touches memory that only one thread may touch, and is
  * part of the step before or after.
@@ -20,6 +20,9 @@
  *
  * What callers guarantee and the model assumes: no call on a loop begins once loop_close() has seen the last poster leave, and
  * no send once the close callback was called. A call begins here with its first access to that memory.
+ *
+ * Not modelled: loop_fork(), which repairs the queue in a process that has but one thread.
+ * C: atomic_store(&loop->posters, 0) C: atomic_fetch_and(&async->state, ~(unsigned)ASYNC_FOUND)
  *
  * compare_exchange_weak fails here only if the values differ. A failure without reason would repeat the same steps.
  */
@@ -312,7 +315,7 @@ inline take_tasks()
     fi
 }
 
-/* in wait_for_events(), and in leave() */
+/* in wait_for_events() and in leave() */
 inline declare_asleep()
 {
     if
@@ -356,7 +359,10 @@ inline turn()
     od;
     run_tasks();
     async_gone = async_gone || async_closing;
-    if :: declare_asleep() :: true fi /* the end of a run, or another turn */
+    if /* the end of a run, when a loop that is watched by a host may wake itself; or another turn */
+    :: declare_asleep(); if :: wake_up() :: true fi
+    :: true
+    fi
 }
 
 active proctype the_loop() provided (!in_handler)

@@ -14,12 +14,12 @@ fail() {
     exit 1
 }
 
-# Every atomic operation on these words stands in the model, and the model has no other.
+# Every atomic operation on the words of the model stands in it, and it has no other.
 quotes() {
-    grep -hoE 'atomic_(load|store|exchange|compare_exchange_[a-z]+|fetch_[a-z]+)[a-z_]*\(&[a-z]+->[a-z]+[^)]*\)' "$@" | sort -u
+    grep -hoE 'atomic_[a-z_]+\(&(loop->(posted|wake|posters)|task->queued|async->state)\>[^)]*\)' "$@" | grep -v ^atomic_init | sort -u
 }
 quotes "$source"/*.c >code
-grep -oE '/\* C: .*' "$model" | quotes - >quoted
+grep -oE ' C: .*' "$model" | quotes - >quoted
 diff code quoted >differences || {
     cat differences >&2
     fail "< is an atomic operation of src/ that post.pml does not quote, > one that it quotes and src/ does not have"
