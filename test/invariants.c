@@ -240,7 +240,7 @@ static void check_desc(struct tally *tally, struct desc *desc)
         check_poll((struct poll *)desc);
     if (closing) {
         check_closing_desc(desc);
-        tally->closed += desc->inflight == 0;
+        HOLDS((desc->inflight == 0) == ((desc->handle.flags & HANDLE_CLOSED) != 0), desc);
     } else {
         invariants_check_posix(desc, tally->settled);
     }
@@ -257,7 +257,8 @@ static void check_async(struct tally *tally, struct async *async)
     HOLDS(((state & ASYNC_CLOSED) != 0) == closing, async);
     HOLDS(!(state & ASYNC_FOUND), async);
     tally->queued_asyncs += (state & ASYNC_QUEUED) != 0;
-    tally->closed += closing && !(state & ASYNC_QUEUED);
+    /* Of a closed one the bit may be that of a send that was refused. */
+    HOLDS(!closing || (state & ASYNC_QUEUED) || (async->handle.flags & HANDLE_CLOSED), async);
     if (async->handle.type == LOOP_ASYNC)
         HOLDS(closing || (async->handle.flags & HANDLE_ACTIVE), async);
     else
@@ -268,7 +269,6 @@ static void check_timer(struct tally *tally, struct timer *timer)
 {
     check_node(tally, &timer->node, TIMER_HANDLE);
     HOLDS(loop__timer_started(&timer->node) == ((timer->handle.flags & HANDLE_ACTIVE) != 0), timer);
-    tally->closed += (timer->handle.flags & HANDLE_CLOSING) != 0;
 }
 
 static void check_phase_handle(struct tally *tally, struct phase_handle *handle, enum phase phase)
@@ -278,7 +278,6 @@ static void check_phase_handle(struct tally *tally, struct phase_handle *handle,
     check_linked(&handle->link);
     HOLDS(list_empty(&handle->link) != active, handle);
     tally->phases[phase] += active;
-    tally->closed += (handle->handle.flags & HANDLE_CLOSING) != 0;
 }
 
 static void check_handle(struct tally *tally, struct handle *handle)
@@ -291,7 +290,9 @@ static void check_handle(struct tally *tally, struct handle *handle)
               (handle->type == LOOP_DESC && handle->open == LOOP_UNKNOWN_HANDLE), /* lost */
           handle);
     HOLDS(!closing || !(handle->flags & HANDLE_ACTIVE), handle);
+    HOLDS(closing || !(handle->flags & HANDLE_CLOSED), handle);
     tally->closing += closing;
+    tally->closed += (handle->flags & HANDLE_CLOSED) != 0;
     if ((handle->flags & (HANDLE_ACTIVE | HANDLE_REF)) == (HANDLE_ACTIVE | HANDLE_REF))
         tally->active++;
     switch (handle->type) {
@@ -316,6 +317,9 @@ static void check_handle(struct tally *tally, struct handle *handle)
         check_desc(tally, (struct desc *)handle);
         break;
     }
+    /* What waits for nobody else is closed at once. */
+    if (closing && loop__desc_of(handle) == NULL && handle->type != LOOP_ASYNC && handle->type != LOOP_SIGNAL)
+        HOLDS(handle->flags & HANDLE_CLOSED, handle);
 }
 
 static void check_closing_list(const struct tally *tally)
@@ -324,7 +328,7 @@ static void check_closing_list(const struct tally *tally)
     size_t count = 0;
 
     for (const struct handle *handle = tally->loop->closing_first; handle != NULL; handle = handle->closing_next) {
-        HOLDS(handle->loop == tally->loop && (handle->flags & HANDLE_CLOSING), handle);
+        HOLDS(handle->loop == tally->loop && (handle->flags & HANDLE_CLOSED), handle);
         HOLDS(handle->type != LOOP_UNKNOWN_HANDLE, handle);
         HOLDS(++count <= tally->closed, handle);
         last = handle;
