@@ -12,9 +12,11 @@ set(loop_core_sources
     src/host.c
     src/loop.c
     src/metrics.c
+    src/names.c
     src/op.c
     src/phase.c
     src/poll.c
+    src/pool.c
     src/run.c
     src/shutdown.c
     src/signal.c
@@ -24,6 +26,7 @@ set(loop_core_sources
     src/timer.c
     src/timer_heap.c
     src/version.c
+    src/work.c
 )
 
 set(loop_posix_sources
@@ -32,11 +35,13 @@ set(loop_posix_sources
     src/posix/error.c
     src/posix/fd_table.c
     src/posix/io.c
+    src/posix/names.c
     src/posix/readiness.c
     src/posix/reattach.c
     src/posix/signal.c
     src/posix/socket.c
     src/posix/sys.c
+    src/posix/thread.c
 )
 
 set(loop_epoll_sources

@@ -11,6 +11,7 @@
  *   timers, phases            loop_timer_t, loop_prepare_t, loop_check_t, loop_idle_t
  *   other threads             loop_post, loop_async_t
  *   signals                   loop_signal_t
+ *   work pool                 loop_work, loop_pool_t: blocking calls on threads of their own
  *   operations                loop_desc_t, loop_op_t: one request on one descriptor, one result
  *   polling                   loop_poll_t, for descriptors of other libraries
  *   results by the batch      loop_wait, for language runtimes
@@ -19,6 +20,7 @@
  *   addresses                 loop_ip_addr, loop_ip_name
  *   being embedded            loop_backend_fd, loop_next_timeout, loop_fork, loop_shutdown
  *   being watched             loop_metrics, loop_dump
+ *   names                     loop_getaddrinfo, loop_getnameinfo
  *
  * CONVENTIONS, which hold for every function unless its comment says otherwise
  *   Results    0 or a non-negative value is success. Errors are negative LOOP_E* codes, the same on every platform.
@@ -30,7 +32,8 @@
  *              called from any thread.
  *   Callbacks  No callback runs inside a call, except inside loop_run(), loop_wait(), loop_shutdown(), loop_walk(),
  *              loop_dump() and loop_close(). A callback may call every function of its loop but loop_run(), loop_wait(),
- *              loop_shutdown() and loop_close(), which answer LOOP_EBUSY there.
+ *              loop_shutdown() and loop_close(), which answer LOOP_EBUSY there. One kind alone runs on other threads:
+ *              loop_work_cb, on those of a pool.
  *   Signals    No call raises SIGPIPE, and none changes signal dispositions or masks lastingly; but loop_signal_start()
  *              installs a handler for its one signal, until that is stopped.
  *   Time       Nanoseconds (uint64_t), from a monotonic clock. LOOP_MS(5) and LOOP_SEC(2) convert.
@@ -43,12 +46,15 @@
  *   operations        the caller      when the operation's callback is entered, or loop_wait() has returned it; of a
  *                                     stream of results: with the final one
  *   tasks             the caller      when the task's callback is entered
+ *   work, requests    the caller      when the callback for its end is entered (work without one: once
+ *                                     loop_work_cancel() answers LOOP_ENOENT)
+ *   loop_pool_t       the library     after loop_pool_destroy() returned 0
  *   buffers (data)    the caller      like their operation; loop_tcp_try_write(): when it returns
  *   arrays of buffers the caller      when the submitting call returns
  *   read data         the library     when the read callback returns (or the caller's own, by loop_alloc_cb)
  *
  * ABI AND VERSIONS
- *   Handles, operations and tasks have a fixed size with reserved room. Members named `data`, and those documented as
+ *   Handles, operations, tasks and work have a fixed size with reserved room. Members named `data`, and those documented as
  *   results, are the caller's to use; `opaque` members are the library's. Never copy or move one that is in use.
  *   Versions are major.minor.patch. Before 1.0 a minor version may change API and ABI, and the SONAME carries
  *   major.minor; from 1.0 on only a major version does, and the SONAME carries the major number alone. Structures
@@ -157,7 +163,24 @@ LOOP_EXTERN const char *loop_version_string(void);
     X(ECLOSED, -4096, "loop is closed or closing")                                                                     \
     X(ENOTPOLLABLE, -4097, "descriptor cannot be polled (a regular file, or an inherited synchronous handle)")
 
-#define LOOP_ERRORS(X) LOOP_SYSTEM_ERRORS(X) LOOP_OWN_ERRORS(X)
+/* Those of name resolution, for what getaddrinfo(3) reports as EAI_*. */
+#define LOOP_NAME_ERRORS(X)                                                                                            \
+    X(EAI_ADDRFAMILY, -3000, "the host has no address of the family asked for")                                        \
+    X(EAI_AGAIN, -3001, "temporary failure of name resolution")                                                        \
+    X(EAI_BADFLAGS, -3002, "bad flags for name resolution")                                                            \
+    X(EAI_CANCELED, -3003, "the resolver canceled the request")                                                        \
+    X(EAI_FAIL, -3004, "permanent failure of name resolution")                                                         \
+    X(EAI_FAMILY, -3005, "address family not supported by name resolution")                                            \
+    X(EAI_MEMORY, -3006, "not enough memory for name resolution")                                                      \
+    X(EAI_NODATA, -3007, "the host has no address")                                                                    \
+    X(EAI_NONAME, -3008, "unknown host or service")                                                                    \
+    X(EAI_OVERFLOW, -3009, "name too long for its buffer")                                                             \
+    X(EAI_SERVICE, -3010, "service not available for the socket type")                                                 \
+    X(EAI_SOCKTYPE, -3011, "socket type not supported by name resolution")                                             \
+    X(EAI_BADHINTS, -3013, "bad hints for name resolution")                                                            \
+    X(EAI_PROTOCOL, -3014, "protocol unknown to name resolution")
+
+#define LOOP_ERRORS(X) LOOP_SYSTEM_ERRORS(X) LOOP_OWN_ERRORS(X) LOOP_NAME_ERRORS(X)
 
 enum {
 #define LOOP_ERROR_ENUMERATOR(name, value, message) LOOP_##name = (value),
@@ -190,19 +213,24 @@ typedef struct loop_idle loop_idle_t;
 typedef struct loop_async loop_async_t;
 typedef struct loop_task loop_task_t;
 typedef struct loop_signal loop_signal_t;
+typedef struct loop_work_request loop_work_t; /* in C++ a function may not have the name of a structure */
+typedef struct loop_pool loop_pool_t;
 typedef struct loop_desc loop_desc_t;
 typedef struct loop_op loop_op_t;
 typedef struct loop_poll loop_poll_t;
 typedef struct loop_tcp loop_tcp_t;
+typedef struct loop_getaddrinfo_request loop_getaddrinfo_t;
+typedef struct loop_getnameinfo_request loop_getnameinfo_t;
 
 #define LOOP_US(n) ((uint64_t)(n)*1000u)
 #define LOOP_MS(n) ((uint64_t)(n)*1000000u)
 #define LOOP_SEC(n) ((uint64_t)(n)*1000000000u)
 
 /*
- * Where a loop gets its memory. One function does all: size 0 frees ptr (and returns NULL), ptr NULL allocates, else it
+ * Where a loop, or a pool, gets its memory. One function does all: size 0 frees ptr (and returns NULL), ptr NULL allocates, else it
  * resizes as realloc(3) does. It returns NULL when there is no memory; the old block is then unchanged. Results are
- * aligned for any object. Called on the loop's thread only.
+ * aligned for any object. Called on the loop's thread only; that of a pool inside loop_pool_create() and
+ * loop_pool_destroy() only.
  */
 typedef struct loop_allocator {
     void *(*resize)(void *context, void *ptr, size_t size);
@@ -244,11 +272,12 @@ typedef struct loop_options {
 LOOP_EXTERN int loop_init(loop_t **loop, const loop_options_t *options);
 
 /*
- * Frees a loop. From its start on loop_post() answers LOOP_ECLOSED; tasks still queued run inside this call with
- * LOOP_ECANCELED, once. Calls of loop_post() that began before are waited for; the caller makes sure that none begins any
- * more when it is about to return, and that nobody uses the loop afterwards, from any thread.
- * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation has not completed, or the
- * call came from a callback of this loop.
+ * Frees a loop, joins the threads of its own pool, leaves one that was set. From its start on loop_post() answers LOOP_ECLOSED;
+ * tasks still queued run inside this call with LOOP_ECANCELED, once. Calls of loop_post() that began before are waited for; the
+ * caller makes sure that none begins any more when it is about to return, and that nobody uses the loop afterwards, from any
+ * thread.
+ * Errors: LOOP_EBUSY, and the loop stays as it was: a handle is not closed yet, an operation or work has not completed, or
+ * the call came from a callback of this loop.
  * Callbacks: those of queued tasks. In them every call that would start something on the loop answers LOOP_ECLOSED.
  */
 LOOP_EXTERN int loop_close(loop_t *loop);
@@ -267,12 +296,14 @@ typedef enum loop_run_mode {
  *   3. prepare handles                                7. close callbacks
  *   4. poll: waits for events, a wake-up or a timer   8. due timers, by due time, then in order of their start
  *
+ * Ends of work and of name requests are dispatched in step 5 among the tasks, in the order in which they came.
+ *
  * LOOP_RUN_DEFAULT also runs due timers once before its first turn. Idle handles, closing handles and anything ready make
  * step 4 return at once. Step 5 is bounded: what one turn does not get to is left for step 1 of the next, so that no
  * descriptor starves another.
  *
- * A loop is alive while it has a handle that is active and referenced, an operation or a task that has not completed, or
- * a handle that is closing.
+ * A loop is alive while it has a handle that is active and referenced, an operation, work or a task that has not
+ * completed, or a handle that is closing.
  *
  * Returns 0 when nothing keeps the loop alive any more, 1 when it is still alive (stopped, or one of the other modes).
  * Errors: LOOP_EBUSY (called from a callback of this loop); LOOP_EINVAL (no such mode, or another thread than before, see
@@ -506,6 +537,128 @@ LOOP_EXTERN int loop_signal_start_oneshot(loop_signal_t *signal, loop_signal_cb 
 
 /* Stops watching: no callback comes after it. One that is not started stays so. */
 LOOP_EXTERN int loop_signal_stop(loop_signal_t *signal);
+/* ------------------------------------------------------------------------------------------------------- work pool -- */
+
+/*
+ * Threads for calls that block. A pool has lanes; each has its own threads and its own queue, first come first served, so
+ * that slow work does not keep quick work waiting. A thread is started when work comes and none is free, up to the lane's
+ * limit, and stays until the pool goes; while it is idle it sleeps and costs no time. It is named "loop-default", "loop-slow"
+ * or "loop-names" where the system has names for threads, has the system's usual stack, and blocks all signals but those
+ * that a thread raises by its own fault (SIGSEGV and the like). Source: pthread_create(3).
+ *
+ * Every loop has a pool: one of its own with the default sizes, made at the first use, whose threads loop_close() joins; or
+ * one that was given to it with loop_set_pool(), which several loops may share.
+ */
+typedef enum loop_lane {
+    LOOP_LANE_DEFAULT = 0, /* quick calls: a file, a compressed block */
+    LOOP_LANE_SLOW = 1,    /* calls that may take seconds: a database, a child process to be waited for */
+    LOOP_LANE_NAMES = 2,   /* name resolution: loop_getaddrinfo(), loop_getnameinfo(), and the caller's own */
+    LOOP_LANE_COUNT = 3    /* how many this version has */
+} loop_lane;
+
+/* Options of loop_pool_create(). Start from LOOP_POOL_OPTIONS_INIT and set what differs. */
+typedef struct loop_pool_options {
+    size_t size;                       /* sizeof(loop_pool_options_t) */
+    const loop_allocator_t *allocator; /* copied; NULL: realloc(3) and free(3) */
+    struct {
+        unsigned threads; /* at most so many, 1..1024; 0: 4 */
+        unsigned queue;   /* at most so many wait beyond those that the threads have; 0: no limit */
+    } lanes[LOOP_LANE_COUNT];
+} loop_pool_options_t;
+
+#ifdef __cplusplus
+#define LOOP_POOL_OPTIONS_INIT                                                                                         \
+    {                                                                                                                  \
+        sizeof(loop_pool_options_t), NULL, {}                                                                          \
+    }
+#else
+#define LOOP_POOL_OPTIONS_INIT                                                                                         \
+    {                                                                                                                  \
+        .size = sizeof(loop_pool_options_t)                                                                            \
+    }
+#endif
+
+/*
+ * Makes a pool and stores it in *pool; it has no thread yet. options may be NULL. Any thread.
+ * Errors: LOOP_ENOMEM, LOOP_EAGAIN (the system is out of locks); LOOP_EINVAL (too many threads, or a size this library does
+ * not know). *pool is NULL after an error.
+ */
+LOOP_EXTERN int loop_pool_create(loop_pool_t **pool, const loop_pool_options_t *options);
+
+/*
+ * Joins the threads of a pool and frees it. Any thread; nobody may use the pool any more.
+ * Errors: LOOP_EBUSY (a loop uses it: that ends with loop_close(), which waits for its work).
+ */
+LOOP_EXTERN int loop_pool_destroy(loop_pool_t *pool);
+
+/* Gives the loop a pool to use, in place of one of its own. The pool must outlive the loop.
+ * Errors: LOOP_EBUSY (the loop has one: it was set, or the loop has used its own); LOOP_EINVAL (also: the pool is another
+ * loop's own); LOOP_ECLOSED; LOOP_ENOMEM, LOOP_EAGAIN (in the child of a fork, for a pool that was made before it). */
+LOOP_EXTERN int loop_set_pool(loop_t *loop, loop_pool_t *pool);
+
+/* The loop's pool; NULL before its first use, unless it was set, and for NULL. A loop's own pool goes with the loop. */
+LOOP_EXTERN loop_pool_t *loop_get_pool(const loop_t *loop);
+
+/* What a lane does, and did since the pool was made. */
+typedef struct {
+    size_t size;            /* sizeof(loop_pool_metrics_t), set by the caller: LOOP_POOL_METRICS_INIT */
+    unsigned most_threads;  /* the limits in force */
+    unsigned queue_limit;   /* UINT32_MAX: none */
+    unsigned threads;       /* that were started */
+    unsigned idle;          /* threads without work */
+    unsigned running;       /* threads with work */
+    unsigned queued;        /* work that no thread has begun */
+    unsigned longest_queue; /* the most that ever was queued */
+    uint64_t done;          /* work that ran to its end */
+    uint64_t cancelled;     /* work that was taken out of the queue */
+    uint64_t refused;       /* submissions that got LOOP_EAGAIN */
+} loop_pool_metrics_t;
+
+#ifdef __cplusplus
+#define LOOP_POOL_METRICS_INIT                                                                                         \
+    {                                                                                                                  \
+        sizeof(loop_pool_metrics_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                      \
+    }
+#else
+#define LOOP_POOL_METRICS_INIT                                                                                         \
+    {                                                                                                                  \
+        .size = sizeof(loop_pool_metrics_t)                                                                            \
+    }
+#endif
+
+/* Fills in *metrics, all of it at one moment. Any thread. Errors: LOOP_EINVAL (also: a size this library does not know). */
+LOOP_EXTERN int loop_pool_metrics(loop_pool_t *pool, loop_lane lane, loop_pool_metrics_t *metrics);
+
+/* One call to be made by a thread of a pool. Zero it (`= {0}` or memset) before its first use. */
+struct loop_work_request {
+    void *data; /* the caller's */
+    uint64_t opaque[15];
+};
+
+typedef void (*loop_work_cb)(loop_work_t *work);
+typedef void (*loop_after_work_cb)(loop_work_t *work, int status);
+
+/*
+ * Makes a thread of the loop's pool call work_cb(work), and then the loop call after_cb(work, 0) on its own thread, in the
+ * dispatch phase. What was written before this call is visible to work_cb, and what work_cb wrote to after_cb. Work of one
+ * lane begins in the order in which it was submitted. after_cb may be NULL: then the end is told to nobody, but the loop
+ * stays alive until it came, all the same. Allocates nothing, except for the loop's own pool at its first use.
+ *
+ * work_cb may block, and may call no function of this library but those of any thread. It must return: neither pthread_exit()
+ * nor a longjmp() out of it. Until it returns, loop_close() answers LOOP_EBUSY.
+ *
+ * Errors: LOOP_EAGAIN (the lane's queue is full, or it has no thread and none could be started); LOOP_EBUSY (the work is in
+ * flight already); LOOP_ENOMEM; LOOP_EINVAL (also: no such lane); LOOP_ECLOSED.
+ */
+LOOP_EXTERN int loop_work(loop_t *loop, loop_work_t *work, loop_lane lane, loop_work_cb work_cb,
+                          loop_after_work_cb after_cb);
+
+/*
+ * Takes work out of the queue: work_cb is not called, and after_cb(work, LOOP_ECANCELED) comes through the loop. On the
+ * thread of the loop it was submitted on; also for the `work` in name requests.
+ * Errors: LOOP_EBUSY (too late: it runs or has run, and completes as ever); LOOP_ENOENT (it is not in flight).
+ */
+LOOP_EXTERN int loop_work_cancel(loop_work_t *work);
 
 /* ------------------------------------------------------------------------------------------------------ operations -- */
 
@@ -822,7 +975,8 @@ LOOP_EXTERN int loop_tcp_read_stop(loop_tcp_t *tcp);
 LOOP_EXTERN int loop_tcp_write(loop_tcp_t *tcp, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 
 /* Sends what can be sent at once and returns the number of bytes, which may be less than asked for.
- * Errors: LOOP_EAGAIN (nothing can, or writes are queued); LOOP_ETIMEDOUT (the write deadline has passed); LOOP_EPIPE (after shutdown); LOOP_ENOTCONN; the socket's. */
+ * Errors: LOOP_EAGAIN (nothing can, or writes are queued); LOOP_ETIMEDOUT (the write deadline has passed); LOOP_EPIPE (after
+ * shutdown); LOOP_ENOTCONN; the socket's. */
 LOOP_EXTERN ptrdiff_t loop_tcp_try_write(loop_tcp_t *tcp, const loop_buf_t *bufs, unsigned nbufs);
 
 /* Ends the sending side (FIN) when the writes before it are done; reading goes on. Errors: LOOP_EPIPE (shut down already);
@@ -976,6 +1130,50 @@ typedef void (*loop_dump_cb)(const char *line, void *arg);
  * meaning and order; new ones are added at the end. Allocates nothing. Callbacks: print, which must not change anything.
  */
 LOOP_EXTERN int loop_dump(loop_t *loop, loop_dump_cb print, void *arg);
+/* ----------------------------------------------------------------------------------------------------------- names -- */
+
+/* The system's own; include <netdb.h>, or <ws2tcpip.h>, to take it apart, and for the flags below. */
+struct addrinfo;
+
+/* Requests. Zero one (`= {0}` or memset) before its first use. `work.data` is the caller's, and loop_work_cancel(&r->work)
+ * cancels. */
+struct loop_getaddrinfo_request {
+    loop_work_t work;
+    uint64_t opaque[10];
+};
+
+struct loop_getnameinfo_request {
+    loop_work_t work;
+    uint64_t opaque[10];
+};
+
+typedef void (*loop_getaddrinfo_cb)(loop_getaddrinfo_t *request, int status, struct addrinfo *list);
+typedef void (*loop_getnameinfo_cb)(loop_getnameinfo_t *request, int status, const char *host, const char *service);
+
+/*
+ * Finds the addresses of a host and the port of a service, one of which may be NULL, with the system's resolver on
+ * LOOP_LANE_NAMES. node, service and hints (which may be NULL; its flags, family, socket type and protocol count) are copied.
+ * cb(request, 0, list) gets a list that it frees with loop_freeaddrinfo(), then or later; cb(request, error, NULL) tells why
+ * there is none: LOOP_EAI_* or the system's error, LOOP_ECANCELED if it was cancelled. A request that has begun goes on until
+ * the resolver gives up; loop_close() answers LOOP_EBUSY until then.
+ * Names go to the resolver byte by byte: international ones have to be in ASCII form ("xn--…"), unless the system turns them
+ * into it (AI_IDN of glibc).
+ * Errors: LOOP_EINVAL (also: no cb, neither node nor service, node over 1024 bytes, service over 31); those of loop_work().
+ * Source: getaddrinfo(3).
+ */
+LOOP_EXTERN int loop_getaddrinfo(loop_t *loop, loop_getaddrinfo_t *request, const char *node, const char *service,
+                                 const struct addrinfo *hints, loop_getaddrinfo_cb cb);
+
+/* Frees a list that a callback got; NULL: does nothing. Any thread. Source: freeaddrinfo(3). */
+LOOP_EXTERN void loop_freeaddrinfo(struct addrinfo *list);
+
+/*
+ * Finds the names of an IPv4 or IPv6 address (copied) and of its port, as loop_getaddrinfo() does. flags: NI_*, 0 for none.
+ * cb(request, 0, host, service) gets two texts that live until it returns; cb(request, error, NULL, NULL) tells why not.
+ * Errors: LOOP_EAFNOSUPPORT; LOOP_EINVAL (also: no cb); those of loop_work(). Source: getnameinfo(3).
+ */
+LOOP_EXTERN int loop_getnameinfo(loop_t *loop, loop_getnameinfo_t *request, const struct sockaddr *addr, int flags,
+                                 loop_getnameinfo_cb cb);
 
 #ifdef __cplusplus
 }

@@ -56,6 +56,8 @@ int loop_fork(loop_t *loop)
     /* Not before: it may wake the loop, and that must not reach the parent. */
     loop__tasks_fork(loop);
     if (error == 0)
+        error = loop__work_forked(loop);
+    if (error == 0)
         loop__made_ready(loop);
     return error;
 }

@@ -87,7 +87,8 @@ enum phase {
 
 enum post_kind {
     POST_TASK,
-    POST_ASYNC
+    POST_ASYNC,
+    POST_WORK
 };
 
 /* Stands in loop->posted, a stack that many threads push and the loop's thread takes whole. */
@@ -128,6 +129,30 @@ struct signal {
     bool oneshot;
 };
 FITS(struct signal, loop_signal_t);
+/* ------------------------------------------------------------------------------------------------------- work pool -- */
+
+enum work_state {
+    WORK_QUEUED = 1, /* in its lane's queue */
+    WORK_RUNNING,    /* a thread of the lane has it */
+    WORK_FINISHED    /* posted, or just about to be */
+};
+
+struct lane;
+
+struct work {
+    void *data; /* public */
+    struct post_node node;
+    struct link all;    /* loop->works */
+    struct link queued; /* its lane's queue */
+    loop_t *loop;
+    struct lane *lane;
+    loop_work_cb work_cb;
+    loop_after_work_cb after_cb;
+    int status;     /* this and state: under the lane's lock until it is posted */
+    uint8_t state;  /* enum work_state */
+    bool in_flight; /* accepted and not yet delivered: the loop's thread only */
+};
+FITS(struct work, loop_work_t);
 
 /* ------------------------------------------------------------------------------------------------------ descriptors -- */
 
@@ -361,6 +386,9 @@ struct loop {
     struct timer_heap timers;
     struct link handles;
     struct link phases[PHASE_COUNT];
+    struct link works;            /* accepted and not yet delivered, first submitted first */
+    loop_pool_t *pool;            /* NULL before the first use */
+    uint64_t pool_process;        /* in which process the loop and its pool last agreed */
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
     struct post_node *tasks; /* taken from posted, in order, not yet run */
@@ -397,6 +425,8 @@ static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
 }
 
 /* alloc.c: resize as loop_allocator_t has it */
+/* The wanted allocator, or the standard one for NULL. LOOP_EINVAL: it has no function. */
+int loop__allocator_choose(const loop_allocator_t *wanted, loop_allocator_t *result);
 void *loop__resize(loop_t *loop, void *ptr, size_t size);
 void loop__free(loop_t *loop, void *ptr);
 
@@ -523,6 +553,42 @@ void loop__signal_close(struct signal *signal);
 void loop__poll_dispatch(struct poll *poll);
 void loop__poll_lost(struct poll *poll);
 void loop__poll_close(struct poll *poll);
+
+/* pool.c: threads and queues */
+/* A pool for one loop, which uses it from now on. LOOP_ENOMEM, LOOP_EAGAIN. */
+int loop__pool_create_own(loop_pool_t **pool, const loop_allocator_t *allocator);
+/* One more loop uses it. LOOP_EINVAL: it is another's own. */
+int loop__pool_use(loop_pool_t *pool);
+/* A loop does not use it any more. A loop's own is destroyed. */
+void loop__pool_leave(loop_pool_t *pool);
+/* Queues work, whose loop and callbacks are set. LOOP_EAGAIN: it was not. */
+int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);
+/* 0: a queued one was posted as LOOP_ECANCELED, now or before. LOOP_EBUSY: too late. */
+int loop__pool_cancel(struct work *work);
+/* Queues work again where it was in the parent: see loop__work_forked(). LOOP_EAGAIN. */
+int loop__pool_resubmit(struct work *work);
+/* Whether the pool came by a fork, and its threads are in another process. */
+bool loop__pool_of_parent(const loop_pool_t *pool);
+/* Makes the pool one of this process: in the child of a fork it forgets threads and queues, once, whichever loop asks first.
+ * LOOP_ENOMEM: ask again. */
+int loop__pool_adopt(loop_pool_t *pool);
+uint64_t loop__pool_process(const loop_pool_t *pool);
+
+/* work.c */
+/* 0, or why the loop takes no such request now: LOOP_EINVAL, LOOP_ECLOSED, LOOP_EBUSY. */
+int loop__work_check(const loop_t *loop, const loop_work_t *work);
+/* Submits what was checked: LOOP_EAGAIN, LOOP_ENOMEM. */
+int loop__work_submit(loop_t *loop, loop_work_t *work, loop_lane lane, loop_work_cb work_cb,
+                      loop_after_work_cb after_cb);
+void loop__work_deliver(struct work *work);
+/* Leaves the pool, and joins the threads of one that is the loop's own. */
+void loop__work_close(loop_t *loop);
+/*
+ * For loop_fork(), in the child, where no thread of a pool exists: what was queued waits for threads of this process, what
+ * had finished is delivered with its result, and what was running is delivered as LOOP_ECANCELED. Each loop has to say so
+ * for itself; saying it twice does nothing. LOOP_ENOMEM: nothing is lost, it may be called again.
+ */
+int loop__work_forked(loop_t *loop);
 
 /* desc.c: the life of a descriptor; src/backend.h has what backends call */
 int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type);

@@ -2,23 +2,10 @@
 #include "internal.h"
 #include "platform.h"
 
-#include <stdlib.h>
-
-static void *default_resize(void *context, void *ptr, size_t size)
-{
-    (void)context;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return realloc(ptr, size);
-}
-
 int loop_init(loop_t **result, const loop_options_t *options)
 {
-    static const loop_allocator_t standard = {default_resize, NULL};
     const unsigned known = LOOP_HANDOVER | LOOP_METRICS_TIME;
-    const loop_allocator_t *allocator = &standard;
+    loop_allocator_t allocator;
     loop_t *loop;
     int error;
 
@@ -27,16 +14,14 @@ int loop_init(loop_t **result, const loop_options_t *options)
     *result = NULL;
     if (options != NULL && (options->size != sizeof(*options) || (options->flags & ~known)))
         return LOOP_EINVAL;
-    if (options != NULL && options->allocator != NULL) {
-        allocator = options->allocator;
-        if (allocator->resize == NULL)
-            return LOOP_EINVAL;
-    }
-    loop = allocator->resize(allocator->context, NULL, sizeof(*loop));
+    error = loop__allocator_choose(options != NULL ? options->allocator : NULL, &allocator);
+    if (error != 0)
+        return error;
+    loop = allocator.resize(allocator.context, NULL, sizeof(*loop));
     if (loop == NULL)
         return LOOP_ENOMEM;
 
-    *loop = (struct loop){.backend = &loop__backend, .allocator = *allocator};
+    *loop = (struct loop){.backend = &loop__backend, .allocator = allocator};
     loop->data = options != NULL ? options->data : NULL;
     loop->flags = options != NULL ? options->flags : 0;
     loop->metrics.timed = (loop->flags & LOOP_METRICS_TIME) != 0;
@@ -44,6 +29,7 @@ int loop_init(loop_t **result, const loop_options_t *options)
     list_init(&loop->done);
     list_init(&loop->delivered);
     list_init(&loop->handles);
+    list_init(&loop->works);
     for (int i = 0; i < PHASE_COUNT; i++)
         list_init(&loop->phases[i]);
     loop__tasks_init(loop);
@@ -63,6 +49,7 @@ int loop_close(loop_t *loop)
     if (loop->running || loop->closing || loop->walkers != NULL || !list_empty(&loop->handles) || loop->active_ops > 0)
         return LOOP_EBUSY;
     loop->closing = true;
+    loop__work_close(loop);
     loop__tasks_close(loop);
     loop->backend->close(loop);
     loop__free(loop, loop->timers.entries);

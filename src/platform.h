@@ -1,6 +1,6 @@
 /*
  * The platform floor: the system calls the core needs, under the same names on every system. Errors are LOOP_E* codes.
- * No function here blocks; interrupted calls are retried.
+ * No function here blocks, but those of threads and names; interrupted calls are retried.
  */
 #ifndef LOOP_PLATFORM_H
 #define LOOP_PLATFORM_H
@@ -29,6 +29,52 @@ enum socket_state {
     SOCKET_CONNECTED = 4,
     SOCKET_PLAIN_TCP = 8 /* a short read means that all was read */
 };
+/* Threads, locks, conditions. The storage has room for those of POSIX systems, and for SRWLOCK, CONDITION_VARIABLE and HANDLE. */
+struct loop__mutex {
+    uint64_t opaque[8];
+};
+struct loop__cond {
+    uint64_t opaque[8];
+};
+struct loop__thread {
+    const char *name;
+    void (*entry)(void *argument);
+    void *argument;
+    uint64_t opaque[1];
+};
+/* LOOP_ENOMEM, LOOP_EAGAIN. After them nothing of a lock or a condition can fail. */
+int loop__mutex_init(struct loop__mutex *mutex);
+void loop__mutex_destroy(struct loop__mutex *mutex);
+void loop__mutex_lock(struct loop__mutex *mutex);
+void loop__mutex_unlock(struct loop__mutex *mutex);
+int loop__cond_init(struct loop__cond *cond);
+void loop__cond_destroy(struct loop__cond *cond);
+/* May return without cause. */
+void loop__cond_wait(struct loop__cond *cond, struct loop__mutex *mutex);
+void loop__cond_signal(struct loop__cond *cond);
+void loop__cond_broadcast(struct loop__cond *cond);
+/* Calls entry(argument) on a new thread of that name (at most 15 bytes, static), with signals blocked. *thread stays where it
+ * is until the thread was joined. LOOP_EAGAIN, … */
+int loop__thread_start(struct loop__thread *thread, const char *name, void (*entry)(void *argument), void *argument);
+void loop__thread_join(struct loop__thread *thread);
+/* Tells a child of a fork from its parent. */
+uint64_t loop__process_id(void);
+
+/* Name resolution, for threads of a pool. Errors are LOOP_EAI_* codes, or those of the system. */
+struct addrinfo;
+/* What of a caller's hints counts. */
+struct loop__hints {
+    int flags;
+    int family;
+    int socktype;
+    int protocol;
+};
+void loop__hints_copy(struct loop__hints *copy, const struct addrinfo *hints);
+/* hints may be NULL. *list is NULL after an error. */
+int loop__getaddrinfo(const char *node, const char *service, const struct loop__hints *hints, struct addrinfo **list);
+void loop__freeaddrinfo(struct addrinfo *list);
+int loop__getnameinfo(const struct sockaddr *addr, char *host, size_t host_size, char *service, size_t service_size,
+                      int flags);
 
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);

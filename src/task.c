@@ -120,6 +120,8 @@ void loop__tasks_run(loop_t *loop, int status)
 
             atomic_store(&task->queued, 0);
             cb((loop_task_t *)task, status);
+        } else if (node->kind == POST_WORK) {
+            loop__work_deliver(CONTAINER_OF(node, struct work, node));
         } else {
             loop__async_run(CONTAINER_OF(node, struct async, node));
         }

@@ -1,28 +1,36 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 static struct loop_sys real;
-static long counts[FAULT_ROWS];
-static enum fault_row armed_row;
-static long armed_n;
-static long armed_times;
-static int armed_error;
+/* Atomic: threads of a pool make calls too. */
+static atomic_long counts[FAULT_ROWS];
+static atomic_int armed_row;
+static atomic_long armed_n;
+static atomic_long armed_times;
+static atomic_int armed_error;
 
 static bool fails(enum fault_row row)
 {
     long n = ++counts[row];
 
-    if (armed_n == 0 || row != armed_row || n < armed_n || n >= armed_n + armed_times)
+    if (armed_n == 0 || (int)row != armed_row || n < armed_n || n >= armed_n + armed_times)
         return false;
     errno = armed_error;
     return true;
 }
 
-/* What a failing call returns: -1, but pthread_sigmask and sigwait return the error, if_nametoindex returns 0. */
+/* What a failing call returns: -1, but some return the error, and if_nametoindex returns 0. */
 static long failure_of(enum fault_row row)
 {
     switch (row) {
+    case FAULT_getaddrinfo:
+    case FAULT_getnameinfo:
+    case FAULT_pthread_cond_init:
+    case FAULT_pthread_create:
+    case FAULT_pthread_join:
+    case FAULT_pthread_mutex_init:
     case FAULT_pthread_sigmask:
     case FAULT_sigwait:
         return armed_error;
@@ -54,6 +62,14 @@ static int failing_close(int fd)
     return -1;
 }
 
+/* Nor does a join that fails leave a thread behind: the tests could not know when it ends. */
+static int failing_join(pthread_t thread, void **result)
+{
+    int rc = real.pthread_join(thread, result);
+
+    return fails(FAULT_pthread_join) ? armed_error : rc;
+}
+
 void fault_begin(void)
 {
     real = loop__sys;
@@ -62,6 +78,7 @@ void fault_begin(void)
     LOOP_POSIX_SYS(FAULT_INSTALL)
     LOOP_BACKEND_SYS(FAULT_INSTALL)
     loop__sys.close = failing_close;
+    loop__sys.pthread_join = failing_join;
 }
 
 void fault_end(void)
@@ -72,11 +89,13 @@ void fault_end(void)
 
 void fault_arm(enum fault_row row, long n, int error, long times)
 {
-    memset(counts, 0, sizeof(counts));
-    armed_row = row;
-    armed_n = n;
+    armed_n = 0;
+    for (int i = 0; i < FAULT_ROWS; i++)
+        counts[i] = 0;
+    armed_row = (int)row;
     armed_error = error;
     armed_times = times;
+    armed_n = n;
 }
 
 void fault_disarm(void)
@@ -117,6 +136,9 @@ const int *fault_errors(enum fault_row row)
     static const int connect_errors[] = {
         EINTR, ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT, EAGAIN, EACCES, ENOBUFS, 0};
     static const int fcntl_errors[] = {EBADF, EINTR, ENOMEM, 0};
+    static const int getaddrinfo_errors[] = {
+        EAI_AGAIN,   EAI_BADFLAGS,   EAI_FAIL,   EAI_FAMILY, EAI_MEMORY,   EAI_NONAME,   EAI_OVERFLOW,
+        EAI_SERVICE, EAI_ADDRFAMILY, EAI_NODATA, EAI_SYSTEM, EAI_SOCKTYPE, EAI_CANCELED, 0};
     static const int getpid_errors[] = {EPERM, 0}; /* it cannot fail */
     static const int getpeername_errors[] = {ENOBUFS, ENOTCONN, EINVAL, 0};
     static const int getsockname_errors[] = {ENOBUFS, EINVAL, 0};
@@ -124,6 +146,10 @@ const int *fault_errors(enum fault_row row)
     static const int if_nametoindex_errors[] = {ENODEV, 0};
     static const int listen_errors[] = {EADDRINUSE, EOPNOTSUPP, 0};
     static const int poll_errors[] = {EINTR, ENOMEM, 0};
+    static const int name_thread_errors[] = {ENAMETOOLONG, 0};
+    static const int pthread_init_errors[] = {ENOMEM, EAGAIN, 0};
+    static const int pthread_create_errors[] = {EAGAIN, EPERM, 0};
+    static const int pthread_join_errors[] = {EDEADLK, 0};
     static const int pthread_sigmask_errors[] = {EINVAL, 0};
     static const int raise_errors[] = {EAGAIN, 0};
     static const int readv_errors[] = {EINTR, EAGAIN, EIO, ECONNRESET, ENOMEM, 0};
@@ -156,6 +182,9 @@ const int *fault_errors(enum fault_row row)
         return connect_errors;
     case FAULT_fcntl:
         return fcntl_errors;
+    case FAULT_getaddrinfo:
+    case FAULT_getnameinfo:
+        return getaddrinfo_errors;
     case FAULT_getpid:
         return getpid_errors;
     case FAULT_getpeername:
@@ -168,8 +197,17 @@ const int *fault_errors(enum fault_row row)
         return if_nametoindex_errors;
     case FAULT_listen:
         return listen_errors;
+    case FAULT_name_thread:
+        return name_thread_errors;
     case FAULT_poll:
         return poll_errors;
+    case FAULT_pthread_cond_init:
+    case FAULT_pthread_mutex_init:
+        return pthread_init_errors;
+    case FAULT_pthread_create:
+        return pthread_create_errors;
+    case FAULT_pthread_join:
+        return pthread_join_errors;
     case FAULT_pthread_sigmask:
         return pthread_sigmask_errors;
     case FAULT_raise:

@@ -5,6 +5,8 @@
  */
 #include "loop.h"
 
+#include "platform.h"
+
 struct overlapped_layout {
     uintptr_t internal;
     uintptr_t internal_high;
@@ -43,6 +45,11 @@ struct iocp_op {
     uint32_t received_flags;
     int32_t from_length;
 };
+
+/* SRWLOCK and CONDITION_VARIABLE are a pointer each, and so is the HANDLE of a thread. */
+_Static_assert(sizeof(void *) <= sizeof(((struct loop__mutex *)0)->opaque), "SRWLOCK fits");
+_Static_assert(sizeof(void *) <= sizeof(((struct loop__cond *)0)->opaque), "CONDITION_VARIABLE fits");
+_Static_assert(sizeof(void *) <= sizeof(((struct loop__thread *)0)->opaque), "HANDLE fits");
 
 _Static_assert(sizeof(struct iocp_desc) <= LOOP_PRIVATE_WINDOWS_DESC_WORDS * sizeof(uint64_t), "iocp_desc fits");
 _Static_assert(sizeof(struct iocp_op) <= LOOP_PRIVATE_WINDOWS_OP_WORDS * sizeof(uint64_t), "iocp_op fits");

@@ -7,12 +7,35 @@
 
 #include "os_socket.h"
 
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/uio.h>
 #include <time.h>
 
+#if defined(__linux__)
+#include <sys/prctl.h>
+#elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#include <pthread_np.h>
+#endif
+
 #include "backend_sys.h"
+
+/* Names the calling thread: a different call everywhere. */
+static inline int name_thread(const char *name)
+{
+#if defined(__linux__)
+    return prctl(PR_SET_NAME, name, 0L, 0L, 0L);
+#elif defined(__APPLE__)
+    return pthread_setname_np(name);
+#elif defined(__NetBSD__)
+    return pthread_setname_np(pthread_self(), "%s", (void *)(uintptr_t)name);
+#else
+    pthread_set_name_np(pthread_self(), name);
+    return 0;
+#endif
+}
 
 /* clang-format off */
 #define LOOP_POSIX_SYS(X) \
@@ -22,13 +45,20 @@
     X(int, close, (int fd), (fd)) \
     X(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
     X(int, fcntl, (int fd, int command, int argument), (fd, command, argument)) \
-    X(int, getpid, (void), ()) \
+    X(pid_t, getpid, (void), ()) \
+    X(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list), (node, service, hints, list)) \
+    X(int, getnameinfo, (const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len, char *service, socklen_t service_len, int flags), (addr, len, host, host_len, service, service_len, flags)) \
     X(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len)) \
     X(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len)) \
     X(unsigned, if_nametoindex, (const char *name), (name)) \
     X(int, listen, (int fd, int backlog), (fd, backlog)) \
+    X(int, name_thread, (const char *name), (name)) \
     X(int, poll, (struct pollfd *fds, nfds_t nfds, int timeout), (fds, nfds, timeout)) \
+    X(int, pthread_cond_init, (pthread_cond_t *cond, const pthread_condattr_t *attr), (cond, attr)) \
+    X(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *), void *argument), (thread, attr, entry, argument)) \
+    X(int, pthread_join, (pthread_t thread, void **result), (thread, result)) \
+    X(int, pthread_mutex_init, (pthread_mutex_t *mutex, const pthread_mutexattr_t *attr), (mutex, attr)) \
     X(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old)) \
     X(int, raise, (int number), (number)) \
     X(ssize_t, readv, (int fd, const struct iovec *iov, int n), (fd, iov, n)) \

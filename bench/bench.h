@@ -1,0 +1,85 @@
+/*
+ * What the programs of bench/ share. A program is a subject (echo.c, timers.c, …: the arguments, the fixed amount of work, the
+ * check value) linked with one contender (loop_*.c, or a peer's file), which does the work with public APIs only. Costs are
+ * found by counting two runs and dividing the difference, so what happens once per run does not matter.
+ */
+#ifndef LOOP_BENCH_H
+#define LOOP_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* -------------------------------------------------------------------------------------------- support.c, for subjects -- */
+
+/* Ends the program with status 1 after "PROGRAM: what". */
+_Noreturn void bench_fail(const char *what);
+
+/* Fails with the name of the call unless it holds. */
+#define BENCH_CHECK(call) ((call) ? (void)0 : bench_fail(#call))
+
+/* The number in text, 1..max; ends the program with status 2 if it is none. */
+uint64_t bench_number(const char *text, uint64_t max);
+
+/* Memory that is zeroed. Never NULL. */
+void *bench_calloc(size_t count, size_t size);
+
+/* Makes room for that many open descriptors. */
+void bench_descriptors(unsigned count);
+
+/* Prints "port N" for a new listener on the loopback and takes that many connections of echo_client, non-blocking. */
+int *bench_connections(unsigned count);
+
+/* The next number of a fixed sequence, below limit. */
+uint32_t bench_random(uint32_t limit);
+
+/* --------------------------------------------------------------------------------------- what a contender may provide -- */
+
+/* "loop 0.1.0" */
+const char *contender_version(void);
+
+/* Echoes whatever comes on the connections until that many bytes went back, then closes them. Returns the bytes echoed. A
+ * mode it does not know: bench_fail(). */
+struct echo_job {
+    const char *mode;
+    const int *fds;
+    unsigned connections;
+    uint64_t bytes;
+};
+uint64_t echo_run(const struct echo_job *job);
+
+/* Initialises `count` timers, then does the phases asked for, in this order, each over all timers by index. Timeouts are given
+ * in units of timers_per_second, which the contender chooses. Returns the number of timers that fired. */
+struct timers_job {
+    uint32_t count;
+    const uint32_t *first;  /* timeouts of `start`, below one second */
+    const uint32_t *second; /* timeouts of `random`, below one second */
+    bool start;
+    bool later;  /* restart with the first timeout and one second */
+    bool random; /* restart with the second timeout */
+    bool stop;
+    bool fire; /* sleep until all are due, then run the loop until none is left */
+};
+extern const uint32_t timers_per_second;
+uint64_t timers_run(const struct timers_job *job);
+
+/* Two threads with a loop each wake each other in turn, that many round trips. Returns the wake-ups seen by both. */
+struct wake_job {
+    const char *mode;
+    uint64_t rounds;
+};
+uint64_t wake_run(const struct wake_job *job);
+
+/* Makes and frees a loop, that many times. Returns how many there were. */
+uint64_t start_run(uint64_t count);
+
+/* Opens a handle for each connection and reads from it; with `close` closes them all within one turn and waits for the end of
+ * the last. Returns the number of handles opened, or closed. */
+struct close_job {
+    const int *fds;
+    unsigned connections;
+    bool close;
+};
+uint64_t close_run(const struct close_job *job);
+
+#endif

@@ -1,0 +1,46 @@
+/* The floor: the smallest program that does the work with epoll(7) itself. */
+#include "bench.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EVENTS 256
+
+const char *contender_version(void)
+{
+    return "epoll by hand";
+}
+
+uint64_t echo_run(const struct echo_job *job)
+{
+    static char buffer[65536];
+    struct epoll_event events[EVENTS];
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    uint64_t done = 0;
+
+    if (strcmp(job->mode, "try") != 0)
+        bench_fail("the mode is try");
+    BENCH_CHECK(epfd >= 0);
+    for (unsigned i = 0; i < job->connections; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = job->fds[i]};
+
+        BENCH_CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, job->fds[i], &event) == 0);
+    }
+    while (done < job->bytes) {
+        int count = epoll_wait(epfd, events, EVENTS, -1);
+
+        for (int i = 0; i < count; i++) {
+            ssize_t n = recv(events[i].data.fd, buffer, sizeof(buffer), 0);
+
+            if (n <= 0 || send(events[i].data.fd, buffer, (size_t)n, MSG_NOSIGNAL) != n)
+                bench_fail("recv and send");
+            done += (size_t)n;
+        }
+    }
+    for (unsigned i = 0; i < job->connections; i++)
+        (void)close(job->fds[i]);
+    (void)close(epfd);
+    return done;
+}

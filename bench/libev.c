@@ -1,0 +1,220 @@
+/* The peer libev. */
+#include "bench.h"
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+const char *contender_version(void)
+{
+    static char text[32];
+
+    (void)snprintf(text, sizeof(text), "libev %d.%d", ev_version_major(), ev_version_minor());
+    return text;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- echo -- */
+
+static uint64_t done;
+static uint64_t goal;
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    static char buffer[65536];
+    ssize_t n = recv(io->fd, buffer, sizeof(buffer), 0);
+
+    (void)events;
+    if (n <= 0 || send(io->fd, buffer, (size_t)n, MSG_NOSIGNAL) != n)
+        bench_fail("recv and send");
+    done += (size_t)n;
+    if (done == goal)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+uint64_t echo_run(const struct echo_job *job)
+{
+    ev_io *ios = bench_calloc(job->connections, sizeof(*ios));
+    struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+
+    if (strcmp(job->mode, "try") != 0)
+        bench_fail("the mode is try");
+    BENCH_CHECK(loop != NULL);
+    goal = job->bytes;
+    for (unsigned i = 0; i < job->connections; i++) {
+        ev_io_init(&ios[i], on_readable, job->fds[i], EV_READ);
+        ev_io_start(loop, &ios[i]);
+    }
+    (void)ev_run(loop, 0);
+    for (unsigned i = 0; i < job->connections; i++) {
+        ev_io_stop(loop, &ios[i]);
+        (void)close(job->fds[i]);
+    }
+    ev_loop_destroy(loop);
+    free(ios);
+    return done;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ timers -- */
+
+const uint32_t timers_per_second = 1000000000;
+
+static uint64_t fired;
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events;
+    fired++;
+}
+
+static void start(struct ev_loop *loop, ev_timer *timer, const ev_timer *end, const uint32_t *timeout)
+{
+    for (; timer != end; timer++, timeout++) {
+        ev_timer_set(timer, *timeout * 1e-9, 0.);
+        ev_timer_start(loop, timer);
+    }
+}
+
+/* The cheapest way to move a timer that libev has. It leaves a repeat, which is taken away before the timer fires. */
+static void restart(struct ev_loop *loop, ev_timer *timer, const ev_timer *end, const uint32_t *timeout, ev_tstamp more)
+{
+    for (; timer != end; timer++, timeout++) {
+        timer->repeat = more + *timeout * 1e-9;
+        ev_timer_again(loop, timer);
+    }
+}
+
+static void stop(struct ev_loop *loop, ev_timer *timer, const ev_timer *end)
+{
+    for (; timer != end; timer++)
+        ev_timer_stop(loop, timer);
+}
+
+uint64_t timers_run(const struct timers_job *job)
+{
+    ev_timer *timers = bench_calloc(job->count, sizeof(*timers));
+    struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+
+    BENCH_CHECK(loop != NULL);
+    for (uint32_t i = 0; i < job->count; i++)
+        ev_init(&timers[i], on_timer);
+    if (job->start)
+        start(loop, timers, timers + job->count, job->first);
+    if (job->later)
+        restart(loop, timers, timers + job->count, job->first, 1.);
+    if (job->random)
+        restart(loop, timers, timers + job->count, job->second, 0.);
+    if (job->stop)
+        stop(loop, timers, timers + job->count);
+    if (job->fire) {
+        for (uint32_t i = 0; i < job->count; i++)
+            timers[i].repeat = 0;
+        (void)nanosleep(&(struct timespec){.tv_sec = job->later ? 2 : 1, .tv_nsec = 1000000}, NULL);
+        (void)ev_run(loop, 0);
+    }
+    return fired;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- wake -- */
+
+struct side {
+    struct ev_loop *loop;
+    struct side *other;
+    ev_async async;
+    uint64_t seen;
+    bool first; /* began, so it does not answer the last wake-up */
+};
+
+static uint64_t rounds;
+
+static void on_async(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct side *side = async->data;
+
+    (void)events;
+    side->seen++;
+    if (side->seen < rounds || !side->first)
+        ev_async_send(side->other->loop, &side->other->async);
+    if (side->seen == rounds)
+        ev_async_stop(loop, async);
+}
+
+static void open_side(struct side *side, struct side *other)
+{
+    side->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    BENCH_CHECK(side->loop != NULL);
+    ev_async_init(&side->async, on_async);
+    side->async.data = side;
+    side->other = other;
+    ev_async_start(side->loop, &side->async);
+}
+
+static void *run_side(void *arg)
+{
+    (void)ev_run(((struct side *)arg)->loop, 0);
+    return NULL;
+}
+
+uint64_t wake_run(const struct wake_job *job)
+{
+    struct side *sides = bench_calloc(2, sizeof(*sides));
+    pthread_t thread;
+    uint64_t seen;
+
+    if (strcmp(job->mode, "async") != 0)
+        bench_fail("the mode is async");
+    rounds = job->rounds;
+    open_side(&sides[0], &sides[1]);
+    open_side(&sides[1], &sides[0]);
+    sides[0].first = true;
+    BENCH_CHECK(pthread_create(&thread, NULL, run_side, &sides[1]) == 0);
+    ev_async_send(sides[1].loop, &sides[1].async);
+    (void)run_side(&sides[0]);
+    BENCH_CHECK(pthread_join(thread, NULL) == 0);
+    seen = sides[0].seen + sides[1].seen;
+    ev_loop_destroy(sides[0].loop);
+    ev_loop_destroy(sides[1].loop);
+    free(sides);
+    return seen;
+}
+
+/* ------------------------------------------------------------------------------------------------------- start, close -- */
+
+uint64_t start_run(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+
+        if (loop == NULL)
+            return i;
+        ev_loop_destroy(loop);
+    }
+    return count;
+}
+
+uint64_t close_run(const struct close_job *job)
+{
+    ev_io *ios = bench_calloc(job->connections, sizeof(*ios));
+    struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+
+    BENCH_CHECK(loop != NULL);
+    for (unsigned i = 0; i < job->connections; i++) {
+        ev_io_init(&ios[i], on_readable, job->fds[i], EV_READ);
+        ev_io_start(loop, &ios[i]);
+    }
+    (void)ev_run(loop, EVRUN_NOWAIT);
+    if (!job->close)
+        return job->connections;
+    for (unsigned i = 0; i < job->connections; i++) {
+        ev_io_stop(loop, &ios[i]);
+        (void)close(job->fds[i]);
+    }
+    (void)ev_run(loop, 0);
+    return job->connections;
+}

@@ -1,0 +1,19 @@
+/* start ROUNDS: makes and frees a loop. */
+#include "bench.h"
+
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    uint64_t rounds;
+
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: %s ROUNDS\n", argv[0]);
+        return 2;
+    }
+    rounds = bench_number(argv[1], 1000000000);
+    if (start_run(rounds) != rounds)
+        bench_fail("not all loops were made");
+    printf("%s start: check %llu\n", contender_version(), (unsigned long long)rounds);
+    return 0;
+}
