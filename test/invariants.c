@@ -18,7 +18,10 @@ struct tally {
     size_t started; /* timer nodes */
     size_t phases[PHASE_COUNT];
     size_t ready_descs;
-    size_t queued_asyncs;
+    size_t queued_asyncs; /* marked as queued */
+    size_t posted_asyncs;
+    size_t works;
+    size_t posted_works;
     size_t inflight;
     uint64_t inflight_sum;
     size_t ops;
@@ -354,35 +357,52 @@ static void check_phases(const struct tally *tally)
 
 /* ------------------------------------------------------------------------------------------------------------ posted -- */
 
-/* The asyncs among the nodes. Other threads only ever push before what we look at. */
-static size_t check_nodes(const struct tally *tally, struct post_node *node)
+/* Other threads only ever push before what we look at. */
+static void check_nodes(struct tally *tally, struct post_node *node)
 {
-    size_t asyncs = 0;
-
     for (; node != NULL; node = node->next) {
         if (node->kind == POST_TASK) {
             HOLDS(atomic_load(&CONTAINER_OF(node, struct task, node)->queued) == 1, node);
-        } else {
+        } else if (node->kind == POST_ASYNC) {
             struct async *async = CONTAINER_OF(node, struct async, node);
 
-            HOLDS(node->kind == POST_ASYNC, node);
             HOLDS(async->handle.loop == tally->loop, async);
             HOLDS(atomic_load(&async->state) & ASYNC_QUEUED, async);
-            asyncs++;
+            tally->posted_asyncs++;
+        } else {
+            struct work *work = CONTAINER_OF(node, struct work, node);
+
+            HOLDS(node->kind == POST_WORK, node);
+            HOLDS(work->loop == tally->loop && work->in_flight, work);
+            HOLDS(work->state == WORK_FINISHED, work);
+            tally->posted_works++;
         }
     }
-    return asyncs;
 }
 
-static void check_posted(const struct tally *tally)
+static void check_works(struct tally *tally)
+{
+    const struct link *list = &tally->loop->works;
+
+    check_linked(list);
+    for (const struct link *link = list->next; link != list; link = link->next) {
+        const struct work *work = CONTAINER_OF(link, struct work, all);
+
+        check_linked(link);
+        HOLDS(work->loop == tally->loop && work->in_flight, work);
+        tally->works++;
+    }
+    HOLDS(list_empty(list) || tally->loop->pool != NULL, list);
+}
+
+static void check_posted(struct tally *tally)
 {
     loop_t *loop = tally->loop;
 
     HOLDS(!tally->settled || loop->closing || loop->tasks == NULL, loop);
-    if (loop->closing) /* a mark stands for the queue */
-        HOLDS(check_nodes(tally, loop->tasks) == 0, loop);
-    else
-        (void)(check_nodes(tally, loop->tasks) + check_nodes(tally, atomic_load(&loop->posted)));
+    check_nodes(tally, loop->tasks);
+    if (!loop->closing) /* then a mark stands for the queue */
+        check_nodes(tally, atomic_load(&loop->posted));
 }
 
 void invariants_check(loop_t *loop)
@@ -392,6 +412,8 @@ void invariants_check(loop_t *loop)
 
     check_linked(list);
     check_heap(&loop->timers);
+    check_posted(&tally); /* before what it is compared with: threads go on posting */
+    check_works(&tally);
     for (const struct link *link = list->next; link != list; link = link->next)
         check_handle(&tally, CONTAINER_OF(link, struct handle, all));
     check_ready(&tally);
@@ -399,11 +421,13 @@ void invariants_check(loop_t *loop)
     check_results(&tally, &loop->delivered, true);
     check_phases(&tally);
     check_closing_list(&tally);
-    check_posted(&tally);
 
+    /* Threads may be about to post the others. */
+    HOLDS(tally.posted_asyncs <= tally.queued_asyncs, loop);
+    HOLDS(tally.posted_works <= tally.works, loop);
     HOLDS(tally.active == loop->active_handles, loop);
     HOLDS(tally.closing == loop->closing_handles, loop);
-    HOLDS(tally.inflight == loop->active_ops, loop);
+    HOLDS(tally.inflight + tally.works == loop->active_ops, loop);
     HOLDS(tally.settled ? tally.ops == tally.inflight : tally.ops <= tally.inflight, loop);
     HOLDS(!tally.settled || tally.ops_sum == tally.inflight_sum, loop);
     HOLDS(tally.settled ? tally.started == loop->timers.live : tally.started <= loop->timers.live, loop);
