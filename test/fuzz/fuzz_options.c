@@ -278,11 +278,12 @@ static void try_no_memory(void)
 }
 
 static void (*const actions[])(void) = {
-    try_attach,    try_poll_init,  try_poll_start,  try_open,        try_bind,     try_listen, try_keepalive,
-    try_nodelay,   try_watermarks, try_name,        try_connect,     try_transfer, try_ready,  try_send_to,
-    try_cancel,    try_deadline,   try_timer,       try_timer_again, try_signal,   try_phase,  try_init,
-    try_run,       try_watching,   try_names,       try_close,       try_ref,      try_reopen, try_send,
-    try_no_memory, try_detach,     try_unconnected, try_fork,        try_post,     try_raise};
+    try_attach,      try_poll_init, try_poll_start, try_open,     try_bind,      try_listen,
+    try_keepalive,   try_nodelay,   try_watermarks, try_name,     try_connect,   try_transfer,
+    try_ready,       try_send_to,   try_cancel,     try_deadline, try_timer,     try_timer_again,
+    try_signal,      try_phase,     try_init,       try_run,      try_watching,  try_names,
+    try_close,       try_ref,       try_reopen,     try_send,     try_no_memory, try_detach,
+    try_unconnected, try_fork,      try_post,       try_raise,    try_pool,      try_requests};
 
 #define NUMBERS 32
 

@@ -107,5 +107,8 @@ void try_watermarks(void);
 void try_name(void);
 void try_connect(void);
 void try_unconnected(void);
+/* options_pool.c */
+void try_pool(void);
+void try_requests(void);
 
 #endif
