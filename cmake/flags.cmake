@@ -35,6 +35,10 @@ if(LOOP_SANITIZE)
     list(APPEND loop_link_options -fsanitize=${LOOP_SANITIZE})
 endif()
 
+if(LOOP_FUZZ)
+    list(APPEND loop_compile_options -fsanitize=fuzzer-no-link)
+endif()
+
 if(LOOP_COVERAGE)
     list(APPEND loop_compile_options --coverage -O0)
     list(APPEND loop_link_options --coverage)

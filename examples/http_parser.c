@@ -85,6 +85,38 @@ static bool parse_request_line(const char *line, size_t length, struct http_requ
     return true;
 }
 
+/* A token: so no blanks either, which a line has at its beginning if it continues the one before, as is not allowed any more. */
+static bool is_field_name(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)name[i]) && (name[i] == '\0' || strchr("!#$%&'*+-.^_`|~", name[i]) == NULL))
+            return false;
+    }
+    return length > 0;
+}
+
+static bool is_field_value(const char *value, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* A second length must be the same: whoever is in front of us may have gone by the other one. */
+static bool take_length(const char *text, size_t length, struct http_request *request)
+{
+    size_t before = request->body_length;
+
+    if (!parse_length(text, length, &request->body_length))
+        return false;
+    if (request->has_length && before != request->body_length)
+        return false;
+    request->has_length = true;
+    return true;
+}
+
 static bool parse_field(const char *line, size_t length, struct http_request *request)
 {
     const char *end = line + length;
@@ -93,7 +125,9 @@ static bool parse_field(const char *line, size_t length, struct http_request *re
     size_t name_length;
     size_t value_length;
 
-    if (colon == NULL || colon == line || colon[-1] == ' ' || colon[-1] == '\t')
+    if (colon == NULL || !is_field_name(line, (size_t)(colon - line)))
+        return false;
+    if (!is_field_value(colon + 1, (size_t)(end - (colon + 1))))
         return false;
     name_length = (size_t)(colon - line);
     value = colon + 1;
@@ -108,7 +142,7 @@ static bool parse_field(const char *line, size_t length, struct http_request *re
         else if (lists(value, value_length, "keep-alive"))
             request->keep_alive = true;
     } else if (is_word(line, name_length, "content-length")) {
-        return parse_length(value, value_length, &request->body_length);
+        return take_length(value, value_length, request);
     } else if (is_word(line, name_length, "transfer-encoding")) {
         request->chunked = true;
     }

@@ -21,6 +21,7 @@ struct http_request {
     size_t target_length;
     bool keep_alive;
     bool chunked;       /* a body of unknown length follows */
+    bool has_length;    /* a length was given */
     size_t body_length; /* of the body that follows the head */
     size_t head_length; /* bytes of the buffer that the head takes */
 };

@@ -479,7 +479,8 @@ struct loop_task {
  * Makes the loop call cb(task, 0) on its thread, in the dispatch phase; cb(task, LOOP_ECANCELED) if loop_close() comes
  * first. Tasks never coalesce, and those of one thread run in the order they were posted. Allocates nothing and cannot fail
  * for lack of resources; at most one wake-up system call is made per sleep of the loop.
- * The caller makes sure that the loop has not been freed.
+ * The caller makes sure that the loop is not freed meanwhile: when loop_close() returns, every call has returned, or its task
+ * has begun to run; for the rest of such a call loop_close() waits.
  * Any thread. Errors: LOOP_ECLOSED (loop_close() has begun; the task is left alone); LOOP_EBUSY (the task is queued already).
  */
 LOOP_EXTERN int loop_post(loop_t *loop, loop_task_t *task, loop_task_cb cb);

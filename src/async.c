@@ -85,7 +85,8 @@ void loop__asyncs_fork(loop_t *loop)
         if (handle->type != LOOP_ASYNC && handle->type != LOOP_SIGNAL)
             continue;
         before = atomic_fetch_and(&async->state, ~(unsigned)ASYNC_FOUND);
-        if ((before & ASYNC_QUEUED) && !(before & ASYNC_FOUND))
+        /* Of a closed one the bit may be that of a send that was refused. */
+        if ((before & ASYNC_QUEUED) && !(before & ASYNC_FOUND) && !(handle->flags & HANDLE_CLOSED))
             (void)loop__post(loop, &async->node);
     }
 }

@@ -159,6 +159,7 @@ void loop__handle_closed(struct handle *handle)
     loop_t *loop = handle->loop;
 
     handle->closing_next = NULL;
+    handle->flags |= HANDLE_CLOSED;
     if (loop->closing_last != NULL)
         loop->closing_last->closing_next = handle;
     else

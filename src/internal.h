@@ -39,7 +39,8 @@ struct ready {
 enum handle_flag {
     HANDLE_ACTIVE = 1,
     HANDLE_REF = 2,
-    HANDLE_CLOSING = 4
+    HANDLE_CLOSING = 4,
+    HANDLE_CLOSED = 8 /* it needs nothing any more: its close callback is due */
 };
 
 struct handle {

@@ -36,7 +36,8 @@ static const char *why_open(const struct handle *handle, const struct desc *desc
 {
     if (desc != NULL && desc->inflight > 0)
         return "closing, waits for its operations";
-    if (handle->type == LOOP_ASYNC && (atomic_load(&((const struct async *)handle)->state) & ASYNC_QUEUED))
+    if (handle->type == LOOP_ASYNC && !(handle->flags & HANDLE_CLOSED) &&
+        (atomic_load(&((const struct async *)handle)->state) & ASYNC_QUEUED))
         return "closing, a thread is inside loop_async_send()";
     return "closing, its close callback has not been called";
 }

@@ -47,15 +47,18 @@ static void close_one(loop_handle_t *handle, void *arg)
     (void)arg;
     assert_ok(loop_handle_close(handle, on_closed));
     assert_int_equal(loop_handle_close(handle, on_closed), LOOP_EBADF);
+    support_check(loop);
 }
 
 static void act(const char *kind)
 {
     assert_true(live_handles > 0);
+    support_check(loop);
     if (strcmp(kind, actor) != 0 || acted)
         return;
     acted = 1;
     assert_ok(loop_walk(loop, close_one, NULL));
+    support_check(loop);
 }
 
 static void on_op(loop_op_t *op)
@@ -348,6 +351,7 @@ static void any_sequence_on_connections_conserves_bytes_and_completions(void **s
         inside_call = false;
         if (action >= 79)
             assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        support_check(loop);
         for (int e = 0; e < 2; e++) {
             /* Bytes of a write in flight have gone out before its completion says so. */
             bool settled = true;

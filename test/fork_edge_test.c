@@ -472,6 +472,53 @@ static void an_async_whose_closing_waits_for_a_sender_closes_in_the_child(void *
     end_loop(loop);
 }
 
+static int closed;
+
+static void on_closed(loop_handle_t *handle)
+{
+    (void)handle;
+    closed++;
+}
+
+/* A refused send leaves its mark, but there is nothing that was cut off. */
+static void a_send_that_was_refused_is_not_made_up_for_in_the_child(void **state)
+{
+    (void)state;
+    begin();
+    ran = 0;
+    closed = 0;
+    assert_ok(loop_async_init(loop, &async, on_async));
+    assert_ok(loop_handle_close(&async.handle, on_closed));
+    assert_int_equal(loop_async_send(&async), LOOP_EBADF);
+    fork_both();
+    expect(loop_run(loop, LOOP_RUN_DEFAULT) == 0);
+    expect(closed == 1 && ran == 0);
+    finish();
+}
+
+static void fork_in_close_callback(loop_handle_t *handle)
+{
+    on_closed(handle);
+    expect(loop_fork(loop) == 0);
+}
+
+static void nor_is_it_when_its_close_callback_is_about_to_come(void **state)
+{
+    (void)state;
+    begin();
+    ran = 0;
+    closed = 0;
+    assert_ok(loop_async_init(loop, &queued_async, on_async));
+    assert_ok(loop_async_init(loop, &async, on_async));
+    assert_ok(loop_handle_close(&queued_async.handle, fork_in_close_callback));
+    assert_ok(loop_handle_close(&async.handle, on_closed));
+    assert_int_equal(loop_async_send(&async), LOOP_EBADF);
+    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+    assert_int_equal(closed, 2);
+    assert_int_equal(ran, 0);
+    end_loop(loop);
+}
+
 /* --------------------------------------------------------------------------------------------------- odd moments -- */
 
 static void a_fork_without_a_fork_changes_nothing(void **state)
@@ -613,6 +660,8 @@ LOOP_TEST_MAIN(TEST(operations_on_a_number_that_is_gone_in_the_child_end_there),
                TEST(a_sender_cut_off_in_the_middle_is_heard_in_the_child),
                TEST(what_is_repaired_in_the_child_wakes_its_host_and_not_the_parents),
                TEST(an_async_whose_closing_waits_for_a_sender_closes_in_the_child),
-               TEST(a_fork_without_a_fork_changes_nothing), TEST(a_fork_inside_of_a_walk_finds_every_descriptor),
+               TEST(a_send_that_was_refused_is_not_made_up_for_in_the_child),
+               TEST(nor_is_it_when_its_close_callback_is_about_to_come), TEST(a_fork_without_a_fork_changes_nothing),
+               TEST(a_fork_inside_of_a_walk_finds_every_descriptor),
                TEST(the_childs_host_is_signalled_by_its_own_descriptor), TEST(fork_is_refused_where_it_makes_no_sense),
                TEST(a_connect_in_flight_fails_in_both))

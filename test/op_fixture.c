@@ -9,6 +9,7 @@ loop_op_t *done[64];
 void note(loop_op_t *op)
 {
     done[completions++ % 64] = op;
+    support_check(loop_handle_get_loop(loop_op_get_handle(op)));
 }
 
 loop_buf_t buf_of(void *base, size_t len)
@@ -39,6 +40,7 @@ void run_until(int n)
     for (int i = 0; completions < n; i++) {
         assert_true(i < 100000);
         assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+        support_check(loop);
     }
     assert_int_equal(completions, n);
 }

@@ -195,6 +195,7 @@ static void any_sequence_of_operations_completes_each_exactly_once(void **state)
         inside_call = false;
         if (action >= 81)
             assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        support_check(loop);
         if (!open_desc[end] && !open_desc[end ^ 1]) {
             assert_true(received[end] <= sent[end ^ 1]);
             assert_true(received[end ^ 1] <= sent[end]);

@@ -90,6 +90,10 @@ static void transfers_of_no_bytes(void **state)
     run_until(2);
     assert_int_equal(op.status, 0);
     assert_int_equal(op.bytes, 0);
+    assert_ok(loop_op_read(&left, &op, NULL, 0, note)); /* no array either */
+    run_until(3);
+    assert_int_equal(op.status, 0);
+    assert_int_equal(op.bytes, 0);
     support_finish(loop);
 }
 

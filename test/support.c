@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include "invariants.h"
+
 #include <arpa/inet.h>
 #include <unistd.h>
 
@@ -13,6 +15,15 @@ loop_t *support_loop(void)
     return loop;
 }
 
+void support_check(loop_t *loop)
+{
+#ifdef NDEBUG
+    (void)loop;
+#else
+    invariants_check(loop);
+#endif
+}
+
 static void close_handle(loop_handle_t *handle, void *arg)
 {
     (void)arg;
@@ -23,7 +34,9 @@ void support_close_all(loop_t *loop)
 {
     int error;
 
+    support_check(loop);
     assert_ok(loop_walk(loop, close_handle, NULL));
+    support_check(loop);
     while ((error = loop_run(loop, LOOP_RUN_DEFAULT)) == LOOP_EAGAIN) {
         loop_op_t *op; /* one without a callback */
 
@@ -35,6 +48,7 @@ void support_close_all(loop_t *loop)
 void support_finish(loop_t *loop)
 {
     support_close_all(loop);
+    support_check(loop);
     assert_ok(loop_close(loop));
 }
 
@@ -43,6 +57,7 @@ void support_until(loop_t *loop, const int *flag)
     for (long i = 0; *flag == 0; i++) {
         assert_true(i < MANY_TURNS);
         assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+        support_check(loop);
     }
 }
 

@@ -18,6 +18,9 @@
 
 loop_t *support_loop(void);
 
+/* In debug builds: the loop's internals agree with each other (invariants.h). Also part of the calls below that take turns. */
+void support_check(loop_t *loop);
+
 /* Runs what is left until nothing keeps the loop alive, closes every handle, and frees the loop. */
 void support_finish(loop_t *loop);
 

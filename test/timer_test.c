@@ -279,6 +279,7 @@ static void any_sequence_of_starts_moves_and_stops_fires_what_the_model_says(voi
             for (int t = 0; t < RANDOM_TIMERS; t++)
                 assert_int_equal(loop_handle_is_active(&many[t].handle), started[t]);
         }
+        support_check(loop);
     }
     support_finish(loop);
 }

@@ -63,7 +63,8 @@ check "gcc, warnings are errors" compiles gcc
 check "clang, warnings are errors" compiles clang
 check "clang-tidy" tidy
 check "cppcheck" cppcheck_clean
-check "shell scripts (shellcheck)" shellcheck -x -P SCRIPTDIR dev .ci/run tools/*.sh bench/*.sh test/install/run.sh test/programs/*.sh
+check "shell scripts (shellcheck)" shellcheck -x -P SCRIPTDIR dev .ci/run tools/*.sh bench/*.sh test/install/run.sh test/programs/*.sh \
+    test/spin/run.sh
 check "the core knows no platform" core_knows_no_platform
 check "the program in the README is examples/timer.c" readme_shows_the_example
 check "the C in docs/ is in examples/" tools/check-docs.sh

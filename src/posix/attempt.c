@@ -54,9 +54,9 @@ static enum attempt attempt_read(struct op *op, int *status)
     ptrdiff_t n;
 
     skip_empty_bufs(op);
-    room = room_of_call(op->bufs + op->first, op->nbufs - op->first);
-    if (room == 0)
+    if (op->first == op->nbufs) /* of none at all the array may be NULL */
         return attempt_ready(op, LOOP_READABLE, status);
+    room = room_of_call(op->bufs + op->first, op->nbufs - op->first);
     n = loop__io_read(desc->os.fd, op->bufs + op->first, op->nbufs - op->first);
     if (n == LOOP_EAGAIN)
         return blocked(desc, DESC_READABLE);

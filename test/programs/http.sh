@@ -46,6 +46,10 @@ expect "HTTP/1.0" "^HTTP/1.1 200 OK$" "$(ask 'GET / HTTP/1.0\r\n\r\n')"
 [ "$(ask "GET /bytes?n=3000000 HTTP/1.1\r\n$close" | sed '1,/^$/d' | tr -cd x | wc -c)" -eq 3000000 ] || fail "/bytes is incomplete"
 
 expect_refusal 400 'nonsense\r\n\r\n'
+expect_refusal 400 'GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n'
+expect_refusal 400 'GET / HTTP/1.1\r\nHost: x\r\nbad name: y\r\n\r\n'
+expect_refusal 400 'GET / HTTP/1.1\r\nHost: x\ry\r\n\r\n'
+expect_refusal 400 'POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'
 expect_refusal 413 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n'
 expect_refusal 431 "GET / HTTP/1.1\r\nX: $(head -c 20000 /dev/zero | tr '\0' x)\r\n\r\n"
 expect_refusal 501 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
