@@ -145,14 +145,18 @@ static bool is_lone_read(const struct op *op, const struct desc *desc)
 
 static void run_lone_read(struct desc *desc, struct op *op)
 {
-    size_t room = op->bufs->len;
-    ptrdiff_t n = loop__io_read(desc->os.fd, op->bufs, 1);
+    const loop_buf_t *buf = op->bufs;
+    ptrdiff_t n = desc->flags & DESC_SOCKET ? loop__socket_recv(desc->os.fd, buf->base, buf->len)
+                                            : loop__io_read(desc->os.fd, buf, 1);
 
     if (n > 0) {
         op->bytes = (size_t)n;
-        if ((size_t)n < room && loop__desc_short_read_drains(desc))
+        if ((size_t)n < buf->len && loop__desc_short_read_drains(desc))
             desc->flags &= (uint16_t)~DESC_READABLE;
-        finish_parked(op, 0);
+        list_remove(&op->ready.link);
+        if (loop__timer_started(&op->deadline))
+            loop__timer_unset(desc->handle.loop, &op->deadline);
+        loop__op_finish_clean(op, 0);
     } else if (n == LOOP_EAGAIN) {
         desc->flags &= (uint16_t)~DESC_READABLE;
     } else {

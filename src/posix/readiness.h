@@ -79,7 +79,7 @@ static inline void loop__readiness_edge(struct desc *desc, unsigned edge)
 
     desc->flags = (uint16_t)flags;
     if ((edge & EDGE_READ) && (flags & DESC_ARMED))
-        loop__desc_ready(desc, TODO_READ);
+        loop__desc_queue(desc, TODO_READ);
     if (!list_empty(&desc->reads) || !list_empty(&desc->writes))
         loop__readiness_run(desc, edge);
 }
