@@ -1071,6 +1071,7 @@ LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
  * numbers the child wants to use otherwise after this call and before it does so.
  * If a connect in flight fails, the system tells one of the two why; the other gets LOOP_ENOTCONN.
  * A call of loop_post() that another thread was in the middle of may or may not have posted; that thread is not in the child.
+ * Work that was queued waits for threads of the child, work that was running completes with LOOP_ECANCELED there.
  *
  * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
  * objects: running it answers LOOP_EBADF, as does what needs a new registration; handles can be closed, nothing of the parent's
@@ -1081,13 +1082,13 @@ LOOP_EXTERN int loop_fork(loop_t *loop);
 
 /*
  * Named by loop_shutdown(): what is left, and why. A handle: handle, op is NULL. An operation that has not completed: op, and
- * handle is the one it was submitted on. Posted tasks: both NULL, named once. what is the type in words ("tcp", "read",
- * "task"). Both texts are static. The callback may look and must not change anything.
+ * handle is the one it was submitted on. Work: both NULL, named once for each. Posted tasks: both NULL, named once. what is the
+ * type in words ("tcp", "read", "work", "task"). Both texts are static. The callback may look and must not change anything.
  */
 typedef void (*loop_straggler_cb)(loop_handle_t *handle, loop_op_t *op, const char *what, const char *why, void *arg);
 
 /*
- * Ends all that goes on in a loop: closes every handle, which cancels its operations, and runs the loop until every callback
+ * Ends all that goes on in a loop: closes every handle, which cancels its operations, cancels work, and runs until every callback
  * has come and every task has run, or until timeout ns are over; at least one turn, UINT64_MAX: without an end. Handles that
  * callbacks open meanwhile are closed too. The handles get no close callback; to free their memory by one, close them by
  * loop_walk() first.

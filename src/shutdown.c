@@ -8,6 +8,12 @@ static void close_open(loop_handle_t *handle, void *arg)
     (void)loop_handle_close(handle, NULL);
 }
 
+static void cancel_works(loop_t *loop)
+{
+    for (struct link *link = loop->works.next; link != &loop->works; link = link->next)
+        (void)loop_work_cancel((loop_work_t *)CONTAINER_OF(link, struct work, all));
+}
+
 static bool gone(loop_t *loop)
 {
     return list_empty(&loop->handles) && loop->active_ops == 0 && !loop__tasks_waiting(loop);
@@ -69,6 +75,8 @@ static void name_stragglers(loop_t *loop, loop_straggler_cb cb, void *arg)
     }
     for (struct link *link = loop->done.next; link != &loop->done; link = link->next)
         name_op(&report, CONTAINER_OF(link, struct op, ready.link), "finished, loop_wait() has not handed it out");
+    for (struct link *link = loop->works.next; link != &loop->works; link = link->next)
+        cb(NULL, NULL, "work", "a thread of the pool has it", arg);
     if (loop__tasks_waiting(loop))
         cb(NULL, NULL, "task", "posted, and not run yet", arg);
 }
@@ -105,10 +113,12 @@ int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb cb, void *ar
     limit = loop__add_saturated(now, timeout);
 
     (void)loop_walk(loop, close_open, NULL);
+    cancel_works(loop);
     while (error == 0 && !gone(loop)) {
         error = turn_until(loop, limit);
         /* Callbacks may have opened more. */
         (void)loop_walk(loop, close_open, NULL);
+        cancel_works(loop);
         if (error == 0 && loop__clock(now) >= limit)
             error = LOOP_ETIMEDOUT;
     }

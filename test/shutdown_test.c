@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "op_fixture.h"
+#include "work_fixture.h"
 
 #include <unistd.h>
 
@@ -384,9 +385,35 @@ static void a_stop_does_not_keep_a_loop_from_shutting_down(void **state)
     assert_ok(loop_close(loop));
 }
 
-LOOP_TEST_MAIN(TEST(an_empty_loop_is_shut_down_at_once), TEST(everything_is_closed_cancelled_and_run),
-               TEST(one_turn_is_made_even_without_time), TEST(handles_closed_before_keep_their_close_callback),
-               TEST(what_callbacks_open_meanwhile_is_closed_too),
+static void work_is_cancelled_and_what_runs_is_named(void **state)
+{
+    struct gate gate;
+    struct item running;
+    struct item queued;
+    loop_pool_t *pool = pool_of(1, 0);
+
+    (void)state;
+    begin();
+    gate_init(&gate);
+    assert_ok(loop_set_pool(loop, pool));
+    assert_ok(item_submit(loop, &running, LOOP_LANE_DEFAULT, &gate));
+    gate_await(&gate, 1);
+    assert_ok(item_submit(loop, &queued, LOOP_LANE_DEFAULT, &gate));
+    assert_int_equal(shut_down(LOOP_MS(5)), LOOP_ETIMEDOUT);
+    assert_int_equal(names, 1);
+    assert_string_equal(named, "work: a thread of the pool has it\n");
+    item_expect(&queued, 0, LOOP_ECANCELED);
+    gate_open(&gate);
+    assert_int_equal(shut_down(LOOP_SEC(60)), 0);
+    item_expect(&running, 1, 0);
+    assert_ok(loop_close(loop));
+    assert_ok(loop_pool_destroy(pool));
+    gate_destroy(&gate);
+}
+
+LOOP_TEST_MAIN(TEST(work_is_cancelled_and_what_runs_is_named), TEST(an_empty_loop_is_shut_down_at_once),
+               TEST(everything_is_closed_cancelled_and_run), TEST(one_turn_is_made_even_without_time),
+               TEST(handles_closed_before_keep_their_close_callback), TEST(what_callbacks_open_meanwhile_is_closed_too),
                TEST(a_handle_that_comes_back_again_and_again_is_named),
                TEST(an_operation_that_the_system_keeps_is_named_and_waited_for),
                TEST(an_operation_whose_turn_has_not_come_is_named), TEST(a_task_that_posts_itself_is_named),
