@@ -372,6 +372,11 @@ static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bu
     op->from = from;
     op->to = NULL;
     op->stream = stream;
+    /* A first result that is there at once is not the last use of the array. */
+    if (stream && loop__op_keep(op) != 0) {
+        op->state = OP_IDLE;
+        return LOOP_ENOMEM;
+    }
     return loop__op_submit(op);
 }
 

@@ -57,14 +57,16 @@ void loop__phase_close(struct phase_handle *handle)
 void loop__phase_run(loop_t *loop, enum phase phase)
 {
     struct link batch;
+    struct link called;
 
-    /* Each goes back before its callback, so that it may be stopped or closed there; new ones queue behind. */
+    /* Each leaves the batch before its callback, so that it may be stopped or closed there. New ones queue behind all of them. */
     list_take(&loop->phases[phase], &batch);
+    list_init(&called);
     while (!list_empty(&batch)) {
         struct link *link = list_pop(&batch);
         struct phase_handle *handle = CONTAINER_OF(link, struct phase_handle, link);
 
-        list_push(&loop->phases[phase], link);
+        list_push(&called, link);
         switch (phase) {
         case PHASE_IDLE:
             handle->cb.idle((loop_idle_t *)handle);
@@ -78,6 +80,7 @@ void loop__phase_run(loop_t *loop, enum phase phase)
         }
         loop__lap(loop);
     }
+    list_prepend(&loop->phases[phase], &called);
 }
 
 int loop_prepare_init(loop_t *loop, loop_prepare_t *prepare)

@@ -40,10 +40,9 @@ int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_
     stream->cb.read = cb;
     stream->flags |= STREAM_READING;
     loop__handle_start(&stream->desc.handle);
+    loop->backend->arm(loop, &stream->desc, READ_FIRST);
     if (stream->desc.flags & DESC_READ_EXPIRED)
         loop__desc_ready(&stream->desc, TODO_READ);
-    else
-        loop->backend->arm(loop, &stream->desc, READ_FIRST);
     return 0;
 }
 
@@ -85,17 +84,17 @@ static void end_reading(struct stream *stream, ptrdiff_t why, const loop_buf_t *
     stream->cb.read((loop_tcp_t *)stream, why, buf);
 }
 
-/* No data: there was nothing after all, the end, or an error. */
-static bool read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
+/* No data: there was nothing after all, the end, or an error. given: the buffer is the user's. */
+static bool read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf, bool given)
 {
     loop_t *loop = stream->desc.handle.loop;
 
     if (n == LOOP_EAGAIN) {
-        if (stream->alloc_cb != NULL)
+        if (given)
             stream->cb.read((loop_tcp_t *)stream, 0, buf);
         if (stream->flags & STREAM_READING)
             loop->backend->arm(loop, &stream->desc, READ_EMPTY);
-        return stream->alloc_cb != NULL;
+        return given;
     }
     if (n == 0)
         stream->flags |= STREAM_EOF;
@@ -107,6 +106,7 @@ bool loop__stream_readable(struct stream *stream)
 {
     loop_t *loop = stream->desc.handle.loop;
     loop_buf_t buf = {loop->scratch, SCRATCH_SIZE};
+    bool given = stream->alloc_cb != NULL; /* the hook may start reading anew without one */
     bool full;
     ptrdiff_t n;
 
@@ -116,11 +116,11 @@ bool loop__stream_readable(struct stream *stream)
         end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
         return true;
     }
-    if (stream->alloc_cb != NULL && !ask_for_buffer(stream, &buf))
+    if (given && !ask_for_buffer(stream, &buf))
         return true;
     n = loop__socket_recv(stream->desc.os.fd, buf.base, buf.len);
     if (n <= 0)
-        return read_nothing(stream, n, &buf);
+        return read_nothing(stream, n, &buf, given);
 
     full = (size_t)n == buf.len;
     if (!full && loop__desc_short_read_drains(&stream->desc)) {
@@ -148,7 +148,7 @@ static inline int submit(struct stream *stream, struct op *op)
 {
     if (!(stream->flags & STREAM_FAILED))
         return loop__op_submit(op);
-    loop__op_complete(op, LOOP_ECANCELED);
+    loop__op_complete(op, stream->desc.flags & DESC_WRITE_EXPIRED ? LOOP_ETIMEDOUT : LOOP_ECANCELED);
     return 0;
 }
 
@@ -177,7 +177,7 @@ static ptrdiff_t try_write_refused(const struct stream *stream, const loop_buf_t
         return nbufs > 0 ? LOOP_EINVAL : 0;
     if (stream->desc.flags & DESC_WRITE_EXPIRED)
         return LOOP_ETIMEDOUT;
-    return stream->flags & STREAM_FAILED ? LOOP_ENOTCONN : LOOP_EAGAIN;
+    return LOOP_EAGAIN;
 }
 
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)

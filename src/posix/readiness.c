@@ -255,16 +255,17 @@ static int write_one(loop_t *loop, struct op *op)
     const loop_buf_t *buf = op->bufs;
     ptrdiff_t n = loop__socket_send(op->desc->os.fd, buf, 1);
 
-    if (n == (ptrdiff_t)buf->len) {
-        op->bytes = (size_t)n;
-        loop__op_finish_clean(op, 0);
-        return 0;
-    }
-    if (n > 0)
-        loop__op_advance(op, (size_t)n);
-    else if (n == LOOP_EAGAIN)
+    if (n == LOOP_EAGAIN) {
         op->desc->flags &= (uint16_t)~DESC_WRITABLE;
-    return submit(loop, op);
+        return submit(loop, op);
+    }
+    if (n > 0 && n < (ptrdiff_t)buf->len) {
+        loop__op_advance(op, (size_t)n);
+        return submit(loop, op);
+    }
+    op->bytes = n > 0 ? (size_t)n : 0;
+    loop__op_finish_clean(op, n > 0 ? 0 : n < 0 ? (int)n : LOOP_EIO);
+    return 0;
 }
 
 int loop__readiness_submit(loop_t *loop, struct op *op)
