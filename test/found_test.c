@@ -1,5 +1,7 @@
-/* What the random test (model_test.c) found, each in its smallest form. */
+/* What the random test (model_test.c) and the check of invariants found, each in its smallest form. */
 #include "op_fixture.h"
+
+#include "posix/sys.h"
 
 #include <unistd.h>
 
@@ -330,6 +332,52 @@ static void a_buffer_comes_back_also_if_its_callback_starts_reading_without_one(
     assert_ok(close(peer));
 }
 
+static ssize_t (*real_sendmsg)(int fd, const struct msghdr *msg, int flags);
+static ssize_t (*real_send)(int fd, const void *base, size_t length, int flags);
+
+/* A system that takes one byte at a time. */
+static ssize_t send_a_byte(int fd, const void *base, size_t length, int flags)
+{
+    return real_send(fd, base, length > 1 ? 1 : length, flags);
+}
+
+static ssize_t sendmsg_a_byte(int fd, const struct msghdr *msg, int flags)
+{
+    return send_a_byte(fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len, flags);
+}
+
+/* The write gave way to others with the descriptor writable; then the wait found out that it is not. */
+static void a_write_that_gave_way_is_told_when_it_may_go_on(void **state)
+{
+    static char bytes[65536];
+    loop_op_t writing = {0};
+    loop_op_t waiting = {0};
+    loop_buf_t buf = buf_of(bytes, 100);
+
+    (void)state;
+    begin_with(SOCK_STREAM);
+    real_send = loop__sys.send;
+    real_sendmsg = loop__sys.sendmsg;
+    loop__sys.send = send_a_byte;
+    loop__sys.sendmsg = sendmsg_a_byte;
+    assert_ok(loop_op_write(&left, &writing, &buf, 1, note));
+    loop__sys.send = real_send;
+    loop__sys.sendmsg = real_sendmsg;
+    while (write(loop_desc_fd(&left), bytes, sizeof(bytes)) > 0) /* until it is full */
+        continue;
+    assert_ok(loop_op_ready(&left, &waiting, LOOP_WRITABLE, note));
+    assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
+    assert_int_equal(completions, 0);
+    while (read(loop_desc_fd(&right), bytes, sizeof(bytes)) > 0)
+        continue;
+    for (int i = 0; completions < 2; i++) {
+        assert_true(i < 100);
+        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    }
+    assert_int_equal(writing.bytes, 100);
+    support_finish(loop);
+}
+
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
                TEST(the_last_handle_of_a_walk_may_open_another), TEST(a_walk_in_a_walk_visits_every_handle),
                TEST(handles_may_leave_during_a_walk), TEST(a_walk_outside_of_a_run_refuses_runs_in_its_callback),
@@ -338,4 +386,5 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
-               TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one))
+               TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one),
+               TEST(a_write_that_gave_way_is_told_when_it_may_go_on))

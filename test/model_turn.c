@@ -135,6 +135,9 @@ void run_check_alive(void)
     bool is = loop_alive(world->loop) != 0;
 
     CHECK(is == alive || (is && async_queued()), "the loop is%s alive", is ? "" : " not");
+    /* In callbacks seldom: it would cost more than all the rest. */
+    if (world->depth == 0 || world->step % 8 == 0)
+        support_check(world->loop);
 }
 
 /* ------------------------------------------------------------------------------------------------------ before a wait -- */

@@ -243,8 +243,9 @@ static int submit(loop_t *loop, struct op *op)
     list_push(queue, &op->ready.link);
     if (outcome == ATTEMPT_YIELDED)
         loop__desc_ready(desc, TODO_RESUME);
-    else if (first && writing)
-        await_writable(desc);
+    else if (writing && !(desc->flags & DESC_WRITABLE))
+        await_writable(
+            desc); /* not only if it is the first: the one before may have given way, with the descriptor writable */
     else if (op->kind == OP_READY && (op->events & LOOP_WRITABLE) && !writing) {
         error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
         if (error != 0)

@@ -5,12 +5,20 @@
 #ifndef LOOP_TEST_FUZZ_H
 #define LOOP_TEST_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Byte by byte, padding included: that nothing at all was written. */
+static inline bool same_bytes(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size) == 0;
+}
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

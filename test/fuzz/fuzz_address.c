@@ -122,7 +122,7 @@ static void check_text(const char *text, int port)
         REQUIRE(loop_ip_port(&address.any) == port);
         check_name(&address);
     } else {
-        REQUIRE(memcmp(&address, &before, sizeof(address)) == 0);
+        REQUIRE(same_bytes(&address, &before, sizeof(address)));
     }
 }
 

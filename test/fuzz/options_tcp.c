@@ -94,7 +94,7 @@ void try_listen(void)
     else if (cb == NULL)
         REQUIRE(rc == LOOP_EINVAL);
     if (rc != 0)
-        REQUIRE(memcmp(&before, &handles[TCP], sizeof(before)) == 0 || rc == LOOP_ENOMEM);
+        REQUIRE(same_bytes(&before, &handles[TCP], sizeof(before)) || rc == LOOP_ENOMEM);
     else
         REQUIRE(loop_handle_is_active(&handles[TCP].handle) == 1);
 }
@@ -168,7 +168,7 @@ void try_name(void)
         return;
     }
     REQUIRE(rc == LOOP_EBADF || rc == LOOP_EINVAL || (rc == LOOP_ENOBUFS && given < sizeof(struct sockaddr_in6)));
-    REQUIRE(len == given && memcmp(&name, &untouched, sizeof(name)) == 0);
+    REQUIRE(len == given && same_bytes(&name, &untouched, sizeof(name)));
 }
 
 /* Connecting is tried with addresses that cannot be connected to. */

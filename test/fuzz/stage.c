@@ -118,7 +118,7 @@ void require_result(enum slot slot, const union handle *before, int rc, int expe
         fprintf(stderr, "%s instead of %s\n", loop_err_name(rc), loop_err_name(expected));
     REQUIRE(rc == expected);
     if (rc < 0)
-        REQUIRE(memcmp(before, &handles[slot], sizeof(*before)) == 0);
+        REQUIRE(same_bytes(before, &handles[slot], sizeof(*before)));
 }
 
 void require_submitted(int rc, bool arguments_right, bool busy)

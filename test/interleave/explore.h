@@ -22,7 +22,7 @@ struct explore_scenario {
 };
 
 /* Runs every schedule and returns how many there were. A fault prints the schedule and aborts. */
-unsigned long explore(const struct explore_scenario *scenario, unsigned preemptions);
+unsigned long explore(const struct explore_scenario *what, unsigned preemptions);
 
 /* Another thread may go on here. word: what the step is about to touch, or NULL. */
 void explore_step(const volatile void *word);
