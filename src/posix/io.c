@@ -116,6 +116,8 @@ int loop__io_poll(int fd, unsigned wanted)
 {
     const short hung = POLLERR | POLLHUP | POLLNVAL;
 
+    if (fd < 0)
+        return LOOP_EBADF; /* which poll(2) passes over */
     for (;;) {
         struct pollfd item = {.fd = fd};
         unsigned found = 0;

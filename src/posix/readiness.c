@@ -244,8 +244,7 @@ static int submit(loop_t *loop, struct op *op)
     if (outcome == ATTEMPT_YIELDED)
         loop__desc_ready(desc, TODO_RESUME);
     else if (writing && !(desc->flags & DESC_WRITABLE))
-        await_writable(
-            desc); /* not only if it is the first: the one before may have given way, with the descriptor writable */
+        await_writable(desc); /* also behind another: it may have given way to others with the descriptor writable */
     else if (op->kind == OP_READY && (op->events & LOOP_WRITABLE) && !writing) {
         error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
         if (error != 0)
