@@ -514,6 +514,8 @@ static inline struct timer_node *loop__timer_next(loop_t *loop)
 /* timer.c */
 void loop__timers_run(loop_t *loop);
 void loop__timer_close(struct timer *timer);
+/* The rest of loop_timer_start(). */
+int loop__timer_begin(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat);
 
 /* phase.c */
 void loop__phase_run(loop_t *loop, enum phase phase);

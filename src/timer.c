@@ -20,11 +20,17 @@ int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
     return 0;
 }
 
-/* Starts a timer that is not started. */
-static int start(struct timer *timer, loop_timer_cb cb, uint64_t due, uint64_t repeat)
+int loop__timer_begin(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
     loop_t *loop = timer->handle.loop;
+    uint64_t due = loop__add_saturated(loop__now(loop), timeout);
 
+    if (loop__timer_started(&timer->node)) {
+        timer->cb = cb;
+        timer->repeat = repeat;
+        loop__timer_move(&loop->timers, &timer->node, due);
+        return 0;
+    }
     if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
         return LOOP_ENOMEM;
     timer->cb = cb;
@@ -38,18 +44,22 @@ int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t time
 {
     struct timer *timer = timer_of(public_timer);
     int error = loop__handle_check(timer, LOOP_TIMER);
+    loop_t *loop;
     uint64_t due;
 
     if (error != 0)
         return error;
     if (cb == NULL)
         return LOOP_EINVAL;
-    due = loop__add_saturated(loop__now(timer->handle.loop), timeout);
-    if (!loop__timer_started(&timer->node))
-        return start(timer, cb, due, repeat);
+    loop = timer->handle.loop;
+    due = loop__add_saturated(loop->now, timeout);
+    /* What servers do most, moving a started timer later in a turn that knows its time, is done here and calls nothing. */
+    if (!loop->now_valid || !loop__timer_started(&timer->node) || due < timer->node.due)
+        return loop__timer_begin(timer, cb, timeout, repeat);
     timer->cb = cb;
     timer->repeat = repeat;
-    loop__timer_move(&timer->handle.loop->timers, &timer->node, due);
+    timer->node.due = due;
+    timer->node.seq = ++loop->timers.seq;
     return 0;
 }
 

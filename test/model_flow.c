@@ -51,11 +51,13 @@ static uint32_t get32(const unsigned char *data)
 
 void flow_fill(const struct flow *flow, unsigned char *data, size_t offset, size_t length)
 {
-    uint32_t header[2] = {flow->sends + 1, flow->id};
+    const uint32_t words[2] = {flow->sends + 1, flow->id};
+    unsigned char header[sizeof(words)];
 
+    memcpy(header, words, sizeof(words));
     for (size_t i = 0; i < length; i++) {
-        if (flow->datagrams && offset + i < DATAGRAM_HEADER)
-            data[i] = ((unsigned char *)header)[offset + i];
+        if (flow->datagrams && offset + i < sizeof(header))
+            data[i] = header[offset + i];
         else
             data[i] = byte_at(flow, flow->sends + 1, offset + i);
     }

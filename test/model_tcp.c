@@ -377,7 +377,7 @@ void tcp_act(struct end *e)
     struct mop *m = &e->ops[below(OPS_PER_END)];
     uint32_t what = below(100);
 
-    if (!e->connected && !e->connecting && what < 60)
+    if ((!e->connected && !e->connecting && what < 60) || what >= 96)
         dial(e);
     else if (what < 30)
         write_queued(e);
@@ -393,10 +393,8 @@ void tcp_act(struct end *e)
         set_watermarks(e);
     else if (what < 88)
         op_cancel(m);
-    else if (what < 96)
-        op_deadline(m);
     else
-        dial(e);
+        op_deadline(m);
     tcp_check(e);
 }
 
