@@ -1,4 +1,6 @@
 /* Tasks and asyncs: the ways in for other threads and for signal handlers. */
+#include "internal.h"
+
 #include "support.h"
 
 #include "posix/sys.h"
@@ -197,6 +199,27 @@ static void a_queued_async_may_be_closed_and_calls_back_no_more(void **state)
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     assert_int_equal(signalled, 100);
     assert_int_equal(loop_async_send(&async), LOOP_EBADF);
+    assert_ok(loop_close(loop));
+}
+
+/* As by a thread that stopped between marking the handle as queued and queueing it. */
+static void an_async_closed_in_the_middle_of_a_send_keeps_the_loop_alive(void **state)
+{
+    struct async *sent = (struct async *)&async;
+
+    (void)state;
+    loop = support_loop();
+    signalled = 0;
+    assert_ok(loop_async_init(loop, &async, on_signalled));
+    atomic_fetch_or(&sent->state, ASYNC_QUEUED);
+    assert_ok(loop_handle_close(&async.handle, on_async_closed));
+    assert_true(loop_alive(loop));
+    assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
+    assert_int_equal(signalled, 0);
+    assert_int_equal(loop_close(loop), LOOP_EBUSY);
+    assert_ok(loop__post(loop, &sent->node)); /* the thread goes on */
+    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+    assert_int_equal(signalled, 100);
     assert_ok(loop_close(loop));
 }
 
@@ -431,6 +454,7 @@ static void closing_waits_for_posts_that_are_under_way(void **state)
 LOOP_TEST_MAIN(TEST(tasks_of_many_threads_all_run_each_threads_in_order),
                TEST(a_task_may_post_itself_and_runs_once_per_turn), TEST(another_thread_is_told_that_the_loop_closes),
                TEST(sends_before_the_callback_are_merged), TEST(a_queued_async_may_be_closed_and_calls_back_no_more),
+               TEST(an_async_closed_in_the_middle_of_a_send_keeps_the_loop_alive),
                TEST(a_callback_follows_the_last_send_and_sees_what_was_written),
                TEST(no_wake_up_is_lost_between_two_loops), TEST(an_async_may_be_sent_from_a_signal_handler),
                TEST(one_wake_up_per_sleep_and_none_while_awake), TEST(closing_waits_for_posts_that_are_under_way))

@@ -215,6 +215,50 @@ static void a_hook_without_a_buffer_ends_reading(void **state)
     finish();
 }
 
+static void note_closed(loop_handle_t *handle)
+{
+    (void)handle;
+    assert_int_equal(given_back, 1); /* before, not after */
+    ends++;
+}
+
+static void close_in_hook(loop_tcp_t *t, size_t suggested, loop_buf_t *buf)
+{
+    small_buffer(t, suggested, buf);
+    assert_ok(loop_handle_close(&t->handle, note_closed));
+}
+
+static void stop_in_hook(loop_tcp_t *t, size_t suggested, loop_buf_t *buf)
+{
+    small_buffer(t, suggested, buf);
+    assert_ok(loop_tcp_read_stop(t));
+}
+
+static void a_hook_that_closes_or_stops_gets_its_buffer_back(void **state)
+{
+    static const loop_alloc_cb hooks[] = {close_in_hook, stop_in_hook};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        begin();
+        allocs = 0;
+        given_back = 0;
+        send_all(peer, "x", 1);
+        assert_ok(loop_tcp_read_start(&tcp, hooks[i], collect_own));
+        support_until(loop, &allocs);
+        turns(3);
+        assert_int_equal(allocs, 1);
+        assert_int_equal(given_back, 1);
+        assert_int_equal(got, 0); /* it came back empty */
+        assert_int_equal(ends, i == 0);
+        if (i == 1) {
+            assert_ok(loop_tcp_read_start(&tcp, NULL, collect));
+            until_got(1); /* no byte is lost */
+        }
+        finish();
+    }
+}
+
 static loop_tcp_t quiet;
 static int quiet_reads;
 static int firehose_reads;
@@ -523,7 +567,8 @@ static void an_operation_of_a_handle_may_be_cancelled(void **state)
 LOOP_TEST_MAIN(TEST(data_and_end_in_one_edge), TEST(a_reset_while_reading_is_an_error),
                TEST(data_and_reset_in_one_edge_end_in_an_error), TEST(an_urgent_byte_does_not_stop_the_stream),
                TEST(stopped_reading_loses_no_byte), TEST(every_buffer_of_the_hook_comes_back),
-               TEST(a_hook_without_a_buffer_ends_reading), TEST(a_firehose_starves_nobody),
+               TEST(a_hook_without_a_buffer_ends_reading),
+               TEST(a_hook_that_closes_or_stops_gets_its_buffer_back), TEST(a_firehose_starves_nobody),
                TEST(writes_queue_in_order_and_count), TEST(try_write_sends_what_fits),
                TEST(the_drain_callback_comes_once_per_time_above_the_mark),
                TEST(a_reset_with_a_write_queued_tells_what_went_out), TEST(closing_cancels_queued_writes),

@@ -1,6 +1,9 @@
 /* loop_wait: operations without a callback, handed out by the batch; and a loop that goes from thread to thread. */
 #include "op_fixture.h"
 
+#include "posix/sys.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -135,6 +138,56 @@ static void callbacks_run_inside_and_a_timer_ends_the_wait(void **state)
     assert_ptr_equal(got[0], &ops[2]);
     assert_string_equal(trace, "timer task op ");
     support_finish(loop);
+}
+
+static int reads;
+
+static void count_read(loop_tcp_t *tcp, ptrdiff_t nread, const loop_buf_t *buf)
+{
+    (void)tcp;
+    (void)nread;
+    (void)buf;
+    reads++;
+}
+
+static ssize_t (*real_recv)(int fd, void *base, size_t len, int flags);
+
+/* Another reader of the socket is quicker. */
+static ssize_t come_too_late(int fd, void *base, size_t len, int flags)
+{
+    assert_int_equal(real_recv(fd, base, len, flags), 1);
+    errno = EAGAIN;
+    return -1;
+}
+
+static void an_edge_that_calls_nobody_back_ends_no_wait(void **state)
+{
+    (void)state;
+    for (int stolen = 0; stolen < 2; stolen++) {
+        loop_timer_t timer;
+        loop_tcp_t tcp;
+        int peer;
+
+        begin_wait();
+        reads = 0;
+        peer = support_tcp_and_socket(loop, &tcp);
+        assert_ok(loop_tcp_read_start(&tcp, NULL, count_read));
+        assert_int_equal(loop_wait(loop, got, 8, 0), 0);
+        assert_int_equal(send(peer, "x", 1, 0), 1);
+        real_recv = loop__sys.recv;
+        if (stolen)
+            loop__sys.recv = come_too_late;
+        else
+            assert_ok(loop_tcp_read_stop(&tcp));
+        assert_ok(loop_timer_init(loop, &timer));
+        assert_ok(loop_timer_start(&timer, on_timer, LOOP_MS(20), 0));
+        assert_int_equal(loop_wait(loop, got, 8, LOOP_FOREVER), 0);
+        loop__sys.recv = real_recv;
+        assert_int_equal(reads, 0);
+        assert_string_equal(trace, "timer ");
+        support_finish(loop);
+        assert_ok(close(peer));
+    }
 }
 
 static void a_deadline_ends_a_wait_with_its_operation(void **state)
@@ -519,7 +572,7 @@ static void without_the_flag_another_thread_is_refused(void **state)
 
 LOOP_TEST_MAIN(TEST(finished_operations_come_in_the_order_they_finished),
                TEST(what_does_not_fit_comes_with_the_next_call), TEST(the_time_ends_a_wait_and_never_early),
-               TEST(callbacks_run_inside_and_a_timer_ends_the_wait), TEST(a_deadline_ends_a_wait_with_its_operation),
+               TEST(callbacks_run_inside_and_a_timer_ends_the_wait), TEST(an_edge_that_calls_nobody_back_ends_no_wait), TEST(a_deadline_ends_a_wait_with_its_operation),
                TEST(a_close_callback_comes_after_the_caller_has_the_operations),
                TEST(run_says_that_operations_wait_to_be_handed_out), TEST(stop_keeps_the_next_wait_from_waiting),
                TEST(operations_of_tcp_handles_are_handed_out_too), TEST(wrong_use_is_refused),
