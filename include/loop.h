@@ -790,7 +790,8 @@ LOOP_EXTERN int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t 
 LOOP_EXTERN int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 
 /* Receives one datagram: op->bytes (0 is a datagram too), LOOP_OP_TRUNCATED. The sender's address is stored in *from, unless
- * that is NULL; it must stay valid like the buffers. Source: recvmsg(2). */
+ * that is NULL; it must stay valid like the buffers. One datagram fills 1024 buffers at most, the first that is not empty and
+ * those behind it. Source: recvmsg(2). */
 LOOP_EXTERN int loop_op_receive(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs,
                                 struct sockaddr_storage *from, loop_op_cb cb);
 

@@ -251,6 +251,76 @@ static void datagrams_keep_their_bounds_and_bring_their_sender(void **state)
     support_finish(loop);
 }
 
+#define MANY 1100 /* more buffers than one system call takes */
+
+static void a_datagram_for_many_buffers_fills_those_that_one_call_takes(void **state)
+{
+    static loop_buf_t bufs[MANY];
+    static char data[MANY + 1];
+    loop_op_t op = {0};
+
+    (void)state;
+    begin_with(SOCK_DGRAM);
+    for (size_t i = 0; i < MANY; i++)
+        bufs[i] = buf_of(data + i, 1);
+    for (int parked = 0; parked < 2; parked++) {
+        memset(data, 0, sizeof(data));
+        if (parked)
+            assert_ok(loop_op_receive(&left, &op, bufs, MANY, NULL, note));
+        assert_int_equal(write(loop_desc_fd(&right), "hello", 5), 5);
+        if (!parked)
+            assert_ok(loop_op_receive(&left, &op, bufs, MANY, NULL, note));
+        run_until(2 * parked + 1);
+        assert_int_equal(op.bytes, 5);
+        assert_int_equal(op.flags, 0);
+        assert_string_equal(data, "hello");
+        assert_int_equal(write(loop_desc_fd(&right), data, MANY), MANY);
+        assert_ok(loop_op_receive(&left, &op, bufs, MANY, NULL, note));
+        run_until(2 * parked + 2);
+        assert_ok(op.status);
+        assert_true(op.bytes == MANY || op.flags == LOOP_OP_TRUNCATED); /* never less without a word */
+    }
+    support_finish(loop);
+}
+
+static unsigned seen_flags;
+static size_t seen_bytes;
+
+/* A stream's results are the caller's during the callback only. */
+static void see(loop_op_t *op)
+{
+    seen_flags = op->flags;
+    seen_bytes = op->bytes;
+    note(op);
+}
+
+static void empty_buffers_before_others_take_nothing_from_a_datagram(void **state)
+{
+    static loop_buf_t bufs[MANY];
+    char data[8] = "";
+    loop_op_t op = {0};
+
+    (void)state;
+    begin_with(SOCK_DGRAM);
+    for (size_t i = 0; i < MANY; i++)
+        bufs[i] = buf_of(data, i == MANY - 1 ? 5 : 0);
+    assert_ok(loop_op_receive(&left, &op, bufs, MANY, NULL, see));
+    assert_int_equal(write(loop_desc_fd(&right), "hello", 5), 5);
+    run_until(1);
+    assert_int_equal(seen_flags, 0);
+    assert_int_equal(seen_bytes, 5);
+    assert_memory_equal(data, "hello", 5);
+    assert_ok(loop_op_receive_stream(&left, &op, bufs, MANY, NULL, see));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(write(loop_desc_fd(&right), i == 0 ? "one.." : "two..", 5), 5);
+        run_until(i + 2);
+        assert_int_equal(seen_flags, LOOP_OP_MORE);
+        assert_int_equal(seen_bytes, 5);
+        assert_memory_equal(data, i == 0 ? "one.." : "two..", 5);
+    }
+    support_finish(loop);
+}
+
 static void a_datagram_nobody_wants_is_reported_on_a_connected_socket(void **state)
 {
     struct sockaddr_storage addr = support_loopback();
@@ -453,6 +523,8 @@ LOOP_TEST_MAIN(TEST(what_is_written_is_read), TEST(operations_of_one_direction_c
                TEST(a_write_of_many_buffers_waits_until_all_went_out), TEST(a_cancelled_write_tells_how_much_went_out),
                TEST(writing_without_a_reader_fails_and_raises_no_signal),
                TEST(datagrams_keep_their_bounds_and_bring_their_sender),
+               TEST(a_datagram_for_many_buffers_fills_those_that_one_call_takes),
+               TEST(empty_buffers_before_others_take_nothing_from_a_datagram),
                TEST(a_datagram_nobody_wants_is_reported_on_a_connected_socket), TEST(a_parked_send_keeps_its_address),
                TEST(readiness_is_what_the_system_says_now), TEST(a_full_socket_becomes_writable_when_the_peer_reads),
                TEST(a_hang_up_counts_as_both), TEST(connections_are_made_and_taken_by_operations),

@@ -71,8 +71,11 @@ static enum attempt attempt_read(struct op *op, int *status)
 
 static enum attempt attempt_receive(struct op *op, int *status)
 {
-    ptrdiff_t n = loop__io_receive(op->desc->os.fd, op);
+    ptrdiff_t n;
 
+    /* They could keep those behind them out of a call, which takes only so many. */
+    skip_empty_bufs(op);
+    n = loop__io_receive(op->desc->os.fd, op);
     if (n == LOOP_EAGAIN)
         return blocked(op->desc, DESC_READABLE);
     if (n > 0)

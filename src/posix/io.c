@@ -81,8 +81,10 @@ ptrdiff_t loop__io_receive(int fd, struct op *op)
 
         msg.msg_name = op->from;
         msg.msg_namelen = op->from != NULL ? sizeof(*op->from) : 0;
-        msg.msg_iov = loop__iovec(op->bufs);
-        msg.msg_iovlen = loop__iovec_count(op->nbufs);
+        if (op->first < op->nbufs) {
+            msg.msg_iov = loop__iovec(op->bufs + op->first);
+            msg.msg_iovlen = loop__iovec_count(op->nbufs - op->first);
+        }
         n = loop__sys.recvmsg(fd, &msg, 0);
         if (n >= 0) {
             if (msg.msg_flags & MSG_TRUNC)
