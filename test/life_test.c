@@ -91,6 +91,17 @@ static void a_write_behind_a_connect_that_was_ended_is_cancelled(void **state)
     support_finish(loop);
 }
 
+/* A socket whose connection is not yet made. */
+static ssize_t not_yet(int fd, const void *base, size_t len, int flags)
+{
+    (void)fd;
+    (void)base;
+    (void)len;
+    (void)flags;
+    errno = EAGAIN;
+    return -1;
+}
+
 static void a_connect_that_cannot_be_attached_leaves_no_queue_and_no_registration(void **state)
 {
     loop_buf_t out = buf_of(text, 5);
@@ -98,13 +109,16 @@ static void a_connect_that_cannot_be_attached_leaves_no_queue_and_no_registratio
     (void)state;
     for (long failing = 1; failing <= 2; failing++) {
         loop_tcp_t server;
+        loop_timer_t keep_alive;
         struct sockaddr_storage addr;
+        int duplicate;
 
         begin_ops();
         addr = support_listen(loop, &server, (loop_connection_cb)abort);
         assert_ok(loop_tcp_init(loop, &tcp));
         fault_begin();
         fault_arm(FAULT_epoll_ctl, 1, ENOSPC, failing);
+        loop__sys.send = not_yet;
         assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note));
         assert_ok(loop_tcp_write(&tcp, &ops[1], &out, 1, note));
         assert_int_equal(loop_tcp_write_queue_size(&tcp), 0);
@@ -114,6 +128,16 @@ static void a_connect_that_cannot_be_attached_leaves_no_queue_and_no_registratio
         run_until(2);
         assert_int_equal(ops[0].status, LOOP_ENOSPC);
         assert_int_equal(ops[1].status, LOOP_ECANCELED);
+        /* A registration that was left would live on with a duplicate and point to nothing. */
+        duplicate = dup(loop_tcp_fd(&tcp));
+        assert_ok(loop_handle_close(&tcp.handle, NULL));
+        assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+        memset(&tcp, 0xee, sizeof(tcp));
+        (void)shutdown(duplicate, SHUT_RDWR); /* if it has not been reset */
+        assert_ok(loop_timer_init(loop, &keep_alive));
+        assert_ok(loop_timer_start(&keep_alive, (loop_timer_cb)abort, LOOP_SEC(3600), 0));
+        assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
+        assert_ok(close(duplicate));
         support_finish(loop);
     }
 }
@@ -152,50 +176,80 @@ static void a_read_into_more_buffers_than_a_call_takes_loses_nothing(void **stat
     assert_ok(close(fds[1]));
 }
 
+static int written_nothing;
+
 static ssize_t write_nothing(int fd, const struct iovec *iov, int n)
 {
     (void)fd;
     (void)iov;
     (void)n;
+    written_nothing++;
     return 0;
 }
 
 static void a_system_that_writes_nothing_of_something_is_an_error(void **state)
 {
-    loop_buf_t out = buf_of(text, 5);
-    int fds[2];
+    loop_buf_t out = buf_of(text, sizeof(text));
 
     (void)state;
-    begin_ops();
-    assert_ok(pipe(fds));
-    assert_ok(loop_desc_attach(loop, &left, fds[1], LOOP_DESC_OWNED));
-    fault_begin();
-    loop__sys.writev = write_nothing;
-    assert_ok(loop_op_write(&left, &ops[0], &out, 1, note));
-    fault_end();
-    run_until(1);
-    assert_int_equal(ops[0].status, LOOP_EIO);
-    support_finish(loop);
-    assert_ok(close(fds[0]));
+    for (int parked = 0; parked < 2; parked++) {
+        int fds[2];
+        ssize_t n = 1;
+
+        begin_ops();
+        written_nothing = 0;
+        assert_ok(pipe(fds));
+        assert_ok(loop_desc_attach(loop, &left, fds[1], LOOP_DESC_OWNED));
+        while (parked && n > 0)
+            n = write(fds[1], text, sizeof(text));
+        fault_begin();
+        if (!parked)
+            loop__sys.writev = write_nothing;
+        assert_ok(loop_op_write(&left, &ops[0], &out, 1, note));
+        loop__sys.writev = write_nothing;
+        if (parked)
+            assert_true(read(fds[0], text, sizeof(text)) > 0);
+        run_until(1);
+        fault_end();
+        assert_int_equal(ops[0].status, LOOP_EIO);
+        assert_int_equal(ops[0].bytes, 0);
+        assert_int_equal(written_nothing, 1); /* trying again would never end */
+        support_finish(loop);
+        assert_ok(close(fds[0]));
+    }
+}
+
+/* What stands before it in the queue of reads: a read, a read of no bytes, a wait. */
+static int submit_first(int kind, loop_op_t *op)
+{
+    loop_buf_t in = buf_of(text, kind == 0 ? 8 : 0);
+
+    return kind < 2 ? loop_op_read(&left, op, &in, 1, note) : loop_op_ready(&left, op, LOOP_READABLE, note);
 }
 
 static void a_wait_for_both_directions_behind_a_read_sees_that_it_may_write(void **state)
 {
-    loop_buf_t in = buf_of(text, 8);
-    int fds[2];
-
     (void)state;
-    begin_ops();
-    support_socket_pair(fds);
-    assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
-    (void)loop_run(loop, LOOP_RUN_NOWAIT);
-    assert_ok(loop_op_read(&left, &ops[0], &in, 1, note));
-    assert_ok(loop_op_ready(&left, &ops[1], LOOP_READABLE | LOOP_WRITABLE, note));
-    run_until(1);
-    assert_ptr_equal(done[0], &ops[1]);
-    assert_int_equal(ops[1].flags, LOOP_WRITABLE);
-    support_finish(loop);
-    assert_ok(close(fds[1]));
+    for (int kind = 0; kind < 6; kind++) {
+        int fds[2];
+
+        begin_ops();
+        if (kind < 3)
+            support_socket_pair(fds);
+        else
+            assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+        assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
+        assert_ok(submit_first(kind % 3, &ops[0]));
+        assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1); /* the edges of the beginning are over */
+        assert_ok(loop_op_ready(&left, &ops[1], LOOP_READABLE | LOOP_WRITABLE, note));
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
+        assert_int_equal(completions, 1);
+        assert_ptr_equal(done[0], &ops[1]);
+        assert_int_equal(ops[1].flags, LOOP_WRITABLE);
+        support_finish(loop);
+        assert_ok(close(fds[1]));
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------------ numbers -- */
