@@ -99,7 +99,7 @@ int loop__socket_name(loop_os_fd_t fd, bool peer, struct sockaddr *name, size_t 
 void loop__fd_close(loop_os_fd_t fd);
 /* Adds DESC_SOCKET and DESC_TCP to *flags where they hold for a descriptor of the caller's. */
 int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
-/* Makes a descriptor non-blocking and, unless inherit, close-on-exec. */
+/* Makes a descriptor non-blocking and, unless inherit, close-on-exec. On error it is as it was. */
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
 
 /*

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -438,6 +439,63 @@ static void writes_that_nobody_would_wake_fail(void **state)
     assert_ok(close(fds[1]));
 }
 
+/* Sockets of each kind that can be taken over: connected, fresh; by a TCP handle, by a descriptor. */
+static int take_over(int kind, int fd)
+{
+    static loop_tcp_t tcp;
+    static loop_desc_t desc;
+    int rc;
+
+    if (kind == 2)
+        return loop_desc_attach(loop, &desc, fd, LOOP_DESC_OWNED);
+    assert_ok(loop_tcp_init(loop, &tcp));
+    rc = loop_tcp_open(&tcp, fd);
+    if (rc != 0) {
+        assert_int_equal(loop_tcp_fd(&tcp), LOOP_INVALID_FD);
+        assert_ok(loop_handle_close(&tcp.handle, NULL));
+        assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+    }
+    return rc;
+}
+
+static void a_descriptor_that_cannot_be_made_asynchronous_is_as_it_was(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        long calls = 0;
+        int refusals = 0;
+
+        for (long n = 0; n <= calls; n++) { /* first without a failure, to count */
+            int fds[2];
+            int rc;
+
+            begin();
+            support_socket_pair(fds);
+            if (kind == 1) {
+                assert_ok(close(fds[0]));
+                fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+            }
+            assert_ok(fcntl(fds[0], F_SETFD, 0));
+            fault_arm(FAULT_fcntl, n, ENOMEM, 1);
+            rc = take_over(kind, fds[0]);
+            if (n == 0)
+                calls = fault_count(FAULT_fcntl);
+            if (rc != 0) {
+                refusals++;
+                assert_false(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+                assert_false(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
+                fault_disarm();
+                assert_ok(take_over(kind, fds[0])); /* and may be taken over still */
+            }
+            assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+            assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
+            finish();
+            assert_ok(close(fds[1]));
+        }
+        assert_true(refusals >= 4);
+    }
+}
+
 static void a_registration_the_kernel_lost_is_made_again(void **state)
 {
     static char data[1 << 22];
@@ -466,4 +524,5 @@ LOOP_TEST_MAIN(TEST(a_turn_reads_the_clock_only_if_it_has_timers_and_then_once),
                TEST(a_listener_out_of_descriptors_reports_pauses_and_goes_on), TEST(lost_connections_are_passed_over),
                TEST(a_listener_closed_while_it_pauses_is_gone),
                TEST(a_wait_that_fails_for_good_is_reported_and_can_be_repeated),
-               TEST(writes_that_nobody_would_wake_fail), TEST(a_registration_the_kernel_lost_is_made_again))
+               TEST(writes_that_nobody_would_wake_fail), TEST(a_descriptor_that_cannot_be_made_asynchronous_is_as_it_was),
+               TEST(a_registration_the_kernel_lost_is_made_again))

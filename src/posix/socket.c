@@ -34,23 +34,28 @@ void loop__socket_close(loop_os_fd_t fd)
     loop__fd_close(fd);
 }
 
-static int add_flag(int fd, int get, int set, int flag)
+/* *before: the flags as they were. */
+static int add_flag(int fd, int get, int set, int flag, int *before)
 {
-    int flags = loop__sys.fcntl(fd, get, 0);
-
-    if (flags < 0)
+    *before = loop__sys.fcntl(fd, get, 0);
+    if (*before < 0)
         return loop__errno();
-    if ((flags & flag) == 0 && loop__sys.fcntl(fd, set, flags | flag) < 0)
+    if ((*before & flag) == 0 && loop__sys.fcntl(fd, set, *before | flag) < 0)
         return loop__errno();
     return 0;
 }
 
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit)
 {
-    int error = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
+    int file_flags;
+    int fd_flags;
+    int error = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, &file_flags);
 
-    if (error == 0 && !inherit)
-        error = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
+    if (error != 0 || inherit)
+        return error;
+    error = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, &fd_flags);
+    if (error != 0 && (file_flags & O_NONBLOCK) == 0)
+        (void)loop__sys.fcntl(fd, F_SETFL, file_flags);
     return error;
 }
 
