@@ -95,7 +95,7 @@ void loop__op_finish(struct op *op, int status);
 /* The same for one that was never kept, and neither connects nor gives a stream of results. */
 static inline void loop__op_finish_clean(struct op *op, int status);
 
-/* What submit returns for an op that it does not accept: the error. */
+/* What submit returns for an op that it does not accept, because loop__op_keep() failed and nothing was done: the error. */
 int loop__op_refuse(struct op *op, int error);
 
 /* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */

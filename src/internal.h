@@ -301,6 +301,11 @@ struct op {
             loop_buf_t buf;
             unsigned char address[OP_ADDRESS_SIZE];
         } datagram;
+        struct {
+            struct desc *desc;
+            size_t bytes;
+            unsigned result_flags;
+        } last; /* until it is kept: its use before, which it has back if it is refused */
     } keep;
     struct sockaddr_storage *from; /* OP_RECEIVE: where the sender's address goes */
     const struct sockaddr *to;     /* OP_SEND, OP_CONNECT: the caller's while submitting, then keep.datagram.address */
@@ -604,7 +609,8 @@ struct desc *loop__desc_of(struct handle *handle);
 
 /* op.c */
 int loop__op_submit_expired(struct op *op);
-int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs);
+/* Also notes what the operation has back if there is no memory for a copy of so many. */
+int loop__op_check_many_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
 /* Accepts the operation as loop__op_submit() does, and completes it with the given status. */
 void loop__op_complete(struct op *op, int status);
 size_t loop__op_left(const struct op *op);
@@ -700,10 +706,10 @@ static inline int loop__op_check(const struct op *op)
     return op->state == OP_IDLE ? 0 : LOOP_EBUSY;
 }
 
-static inline int loop__op_check_bufs(const loop_buf_t *bufs, unsigned nbufs)
+static inline int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
 {
     if (nbufs != 1 || bufs == NULL || bufs->base == NULL || bufs->len > PTRDIFF_MAX)
-        return loop__op_check_many_bufs(bufs, nbufs);
+        return loop__op_check_many_bufs(op, bufs, nbufs);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 
 /* ----------------------------------------------------------------------------------------------------- submission -- */
 
-int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs)
+int loop__op_check_many_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
 {
     size_t total = 0;
 
@@ -17,6 +17,9 @@ int loop__op_check_many_bufs(const loop_buf_t *bufs, unsigned nbufs)
             return LOOP_EINVAL;
         total += bufs[i].len;
     }
+    op->keep.last.desc = op->desc;
+    op->keep.last.bytes = op->bytes;
+    op->keep.last.result_flags = op->result_flags;
     return 0;
 }
 
@@ -47,14 +50,23 @@ void loop__op_complete(struct op *op, int status)
     loop__op_finish(op, status);
 }
 
+/* What is refused for lack of memory has many buffers, was not kept, and is as it was. */
+static void give_back(struct op *op)
+{
+    op->state = OP_IDLE;
+    op->desc = op->keep.last.desc;
+    op->bytes = op->keep.last.bytes;
+    op->result_flags = op->keep.last.result_flags;
+}
+
 int loop__op_refuse(struct op *op, int error)
 {
     loop_t *loop = op->desc->handle.loop;
 
-    op->state = OP_IDLE;
     op->desc->inflight--;
     loop->active_ops--;
     loop->metrics.submitted--;
+    give_back(op);
     return error;
 }
 
@@ -294,11 +306,11 @@ static inline int check(const loop_desc_t *desc, const loop_op_t *op)
     return error != 0 ? error : loop__op_check((const struct op *)op);
 }
 
-static inline int check_transfer(const loop_desc_t *desc, const loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs)
+static inline int check_transfer(const loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = check(desc, op);
 
-    return error != 0 ? error : loop__op_check_bufs(bufs, nbufs);
+    return error != 0 ? error : loop__op_check_bufs((struct op *)op, bufs, nbufs);
 }
 
 static int accept_connections(loop_desc_t *desc, loop_op_t *public_op, loop_op_cb cb, bool stream)
@@ -374,7 +386,7 @@ static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bu
     op->stream = stream;
     /* A first result that is there at once is not the last use of the array. */
     if (stream && loop__op_keep(op) != 0) {
-        op->state = OP_IDLE;
+        give_back(op);
         return LOOP_ENOMEM;
     }
     return loop__op_submit(op);

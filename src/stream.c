@@ -159,7 +159,7 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
     if (error == 0)
         error = loop__op_check(op);
     if (error == 0)
-        error = loop__op_check_bufs(bufs, nbufs);
+        error = loop__op_check_bufs(op, bufs, nbufs);
     if (error != 0)
         return error;
     loop__op_fill(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
