@@ -479,6 +479,29 @@ static void a_connect_times_out_and_takes_the_writes_behind_it_along(void **stat
     assert_ok(close(listener));
 }
 
+static void a_write_behind_a_connect_that_has_timed_out_is_ended_too(void **state)
+{
+    struct sockaddr_storage addr = support_loopback_port(1);
+    loop_buf_t out = buf_of(text, 10);
+
+    (void)state;
+    begin();
+    memset(ops, 0, sizeof(ops));
+    assert_ok(loop_tcp_init(loop, &tcp));
+    assert_ok(loop_tcp_set_deadline(&tcp, LOOP_WRITABLE, 0));
+    assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note)); /* without a try */
+    assert_ok(loop_tcp_write(&tcp, &ops[1], &out, 1, note));
+    assert_ok(loop_tcp_set_deadline(&tcp, LOOP_WRITABLE, LOOP_NO_DEADLINE));
+    assert_ok(loop_tcp_write(&tcp, &ops[2], &out, 1, note)); /* its callback is still to come */
+    assert_int_equal(completions, 0);
+    run_until(3);
+    assert_int_equal(ops[0].status, LOOP_ETIMEDOUT);
+    assert_int_equal(ops[1].status, LOOP_ETIMEDOUT);
+    assert_int_equal(ops[2].status, LOOP_ECANCELED);
+    assert_int_equal(loop_tcp_write(&tcp, &ops[1], &out, 1, note), LOOP_ENOTCONN);
+    support_finish(loop);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ races -- */
 
 static atomic_int writer_round;
@@ -556,4 +579,5 @@ LOOP_TEST_MAIN(TEST(a_read_deadline_ends_what_waits_and_never_early),
                TEST(a_deadline_moved_with_every_packet_does_not_pass),
                TEST(a_passed_write_deadline_refuses_writes_until_it_is_moved), TEST(a_write_queue_times_out_as_a_whole),
                TEST(a_connect_times_out_and_takes_the_writes_behind_it_along),
+               TEST(a_write_behind_a_connect_that_has_timed_out_is_ended_too),
                TEST(a_deadline_that_races_with_data_gives_one_result))

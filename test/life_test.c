@@ -78,17 +78,27 @@ static void a_write_behind_a_connect_that_was_ended_is_cancelled(void **state)
     loop_buf_t out = buf_of(text, 5);
 
     (void)state;
-    begin_ops();
-    assert_ok(loop_tcp_init(loop, &tcp));
-    assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note));
-    assert_ok(loop_op_cancel(&ops[0]));
-    assert_ok(loop_tcp_write(&tcp, &ops[1], &out, 1, note)); /* its callback is still to come */
-    assert_int_equal(loop_tcp_try_write(&tcp, &out, 1), LOOP_EAGAIN);
-    run_until(2);
-    assert_true(ops[0].status != 0);
-    assert_int_equal(ops[1].status, LOOP_ECANCELED);
-    assert_int_equal(loop_tcp_write(&tcp, &ops[1], &out, 1, note), LOOP_ENOTCONN);
-    support_finish(loop);
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        begin_ops();
+        assert_ok(loop_tcp_init(loop, &tcp));
+        fault_begin();
+        if (!cancelled)
+            fault_arm(FAULT_connect, 1, ENETUNREACH, 1);
+        assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note));
+        fault_end();
+        assert_ok(loop_op_cancel(&ops[0]));
+        assert_ok(loop_tcp_write(&tcp, &ops[1], &out, 1, note)); /* its callback is still to come */
+        assert_int_equal(loop_tcp_try_write(&tcp, &out, 1), LOOP_EAGAIN);
+        run_until(2);
+        assert_true(ops[0].status == LOOP_ENETUNREACH || cancelled);
+        assert_true(ops[0].status != 0);
+        assert_int_equal(ops[1].status, LOOP_ECANCELED);
+        assert_int_equal(ops[1].bytes, 0);
+        assert_int_equal(loop_tcp_write_queue_size(&tcp), 0);
+        assert_int_equal(loop_tcp_write(&tcp, &ops[1], &out, 1, note), LOOP_ENOTCONN);
+        assert_int_equal(loop_tcp_try_write(&tcp, &out, 1), LOOP_ENOTCONN);
+        support_finish(loop);
+    }
 }
 
 /* A socket whose connection is not yet made. */
