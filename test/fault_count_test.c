@@ -524,5 +524,6 @@ LOOP_TEST_MAIN(TEST(a_turn_reads_the_clock_only_if_it_has_timers_and_then_once),
                TEST(a_listener_out_of_descriptors_reports_pauses_and_goes_on), TEST(lost_connections_are_passed_over),
                TEST(a_listener_closed_while_it_pauses_is_gone),
                TEST(a_wait_that_fails_for_good_is_reported_and_can_be_repeated),
-               TEST(writes_that_nobody_would_wake_fail), TEST(a_descriptor_that_cannot_be_made_asynchronous_is_as_it_was),
+               TEST(writes_that_nobody_would_wake_fail),
+               TEST(a_descriptor_that_cannot_be_made_asynchronous_is_as_it_was),
                TEST(a_registration_the_kernel_lost_is_made_again))

@@ -1,72 +1,9 @@
-/*
- * Every system call and every allocation fails in turn. A scenario runs once to count its calls; then once for each call of
- * each row and each plausible error of it. Whatever happens: accepted operations complete exactly once, close callbacks come,
- * nothing is left behind, and the loop serves a clean run of the same scenario afterwards.
- */
-#include "fault.h"
+/* Every system call and every allocation fails in turn: TCP, descriptors, timers and tasks, signals and polls. */
+#include "fault_scene.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
-
-#define TURNS 3000
-
-static loop_t *loop;
-static long in_flight; /* operations accepted and not completed */
-static long handles;   /* opened and not closed */
-static long successes; /* operations that did what they should */
-
-static void completed(loop_op_t *op)
-{
-    assert_true(in_flight > 0);
-    in_flight--;
-    if (op->status == 0)
-        successes++;
-}
-
-static int submitted(int rc)
-{
-    if (rc == 0)
-        in_flight++;
-    return rc;
-}
-
-static int opened(int rc)
-{
-    if (rc == 0)
-        handles++;
-    return rc;
-}
-
-static void on_closed(loop_handle_t *handle)
-{
-    (void)handle;
-    assert_true(handles > 0);
-    handles--;
-}
-
-static void close_any(loop_handle_t *handle, void *arg)
-{
-    (void)arg;
-    (void)loop_handle_close(handle, on_closed);
-}
-
-/* Runs until the loop has nothing to do, at most TURNS turns; an error of the wait itself ends no scenario. */
-static void run_bounded(void)
-{
-    for (int i = 0; i < TURNS && loop_alive(loop); i++)
-        (void)loop_run(loop, LOOP_RUN_NOWAIT);
-}
-
-static void close_all(void)
-{
-    assert_ok(loop_walk(loop, close_any, NULL));
-    for (int i = 0; handles > 0; i++) {
-        assert_true(i < TURNS);
-        (void)loop_run(loop, LOOP_RUN_NOWAIT);
-    }
-    assert_int_equal(in_flight, 0);
-}
 
 /* ------------------------------------------------------------------------------------------------------- scenarios -- */
 
@@ -339,46 +276,6 @@ static void scenario_watching(void)
 
 /* ------------------------------------------------------------------------------------------------- call after call -- */
 
-static void begin(const loop_options_t *options)
-{
-    in_flight = 0;
-    handles = 0;
-    assert_ok(loop_init(&loop, options));
-}
-
-static void every_call_fails(void (*scenario)(void))
-{
-    long calls[FAULT_ROWS];
-    long clean;
-
-    begin(NULL);
-    fault_begin();
-    successes = 0;
-    scenario();
-    clean = successes;
-    for (int row = 0; row < FAULT_ROWS; row++)
-        calls[row] = fault_count((enum fault_row)row);
-
-    for (int row = 0; row < FAULT_ROWS; row++) {
-        long most = harness_slow() ? 3 : 40;
-        long step = calls[row] > most ? calls[row] / most : 1;
-
-        for (const int *error = fault_errors((enum fault_row)row); *error != 0; error++) {
-            for (long n = 1; n <= calls[row]; n += n < 12 ? 1 : step) {
-                fault_arm((enum fault_row)row, n, *error, 1);
-                scenario();
-                fault_disarm();
-            }
-        }
-    }
-    /* After all that the same loop works as on its first day. */
-    successes = 0;
-    scenario();
-    assert_int_equal(successes, clean);
-    fault_end();
-    assert_ok(loop_close(loop));
-}
-
 static void every_system_call_of_tcp_fails_in_turn(void **state)
 {
     (void)state;
@@ -401,43 +298,6 @@ static void every_system_call_of_signals_and_polls_fails_in_turn(void **state)
 {
     (void)state;
     every_call_fails(scenario_watching);
-}
-
-static void every_allocation_fails(void (*scenario)(void))
-{
-    struct support_allocator counts = {0};
-    loop_allocator_t allocator = support_allocator(&counts);
-    loop_options_t options = LOOP_OPTIONS_INIT;
-    long needed;
-
-    options.allocator = &allocator;
-    begin(&options);
-    scenario();
-    assert_ok(loop_close(loop));
-    needed = counts.calls;
-    assert_true(needed > 2);
-    for (long n = 1; n <= needed; n++) {
-        counts.calls = 0;
-        counts.fail_at = n;
-        in_flight = 0;
-        handles = 0;
-        if (loop_init(&loop, &options) == 0) {
-            long clean;
-
-            scenario();
-            counts.fail_at = 0;
-            successes = 0;
-            scenario();
-            clean = successes;
-            successes = 0;
-            scenario();
-            assert_int_equal(successes, clean);
-            assert_ok(loop_close(loop));
-        } else {
-            assert_null(loop);
-        }
-        assert_int_equal(counts.live, 0);
-    }
 }
 
 static void every_allocation_of_tcp_fails_in_turn(void **state)
@@ -493,7 +353,7 @@ static void interruptions_are_not_noticed(void **state)
         for (const int *error = fault_errors((enum fault_row)row); *error != 0; error++) {
             if (*error != EINTR)
                 continue;
-            begin(NULL);
+            begin_scene(NULL);
             fault_begin();
             successes = 0;
             scenario_tcp();

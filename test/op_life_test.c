@@ -270,6 +270,7 @@ static void any_sequence_of_operations_completes_each_exactly_once(void **state)
     }
 }
 
-LOOP_TEST_MAIN(TEST(wrong_use_is_refused), TEST(without_memory_an_operation_is_refused_and_as_it_was), TEST(closing_completes_everything_once_and_then_calls_back),
+LOOP_TEST_MAIN(TEST(wrong_use_is_refused), TEST(without_memory_an_operation_is_refused_and_as_it_was),
+               TEST(closing_completes_everything_once_and_then_calls_back),
                TEST(an_operation_may_be_submitted_again_in_its_callback_without_starving_others),
                TEST(any_sequence_of_operations_completes_each_exactly_once))
