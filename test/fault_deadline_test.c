@@ -244,7 +244,7 @@ static void close_accepted(loop_op_t *op)
     completed(op);
 }
 
-static void scene_without_callback(void)
+static void scene_operations_without_callback(void)
 {
     static loop_desc_t left;
     static loop_desc_t right;
@@ -305,7 +305,7 @@ FAILS_IN_TURN(descriptors)
 FAILS_IN_TURN(tcp)
 FAILS_IN_TURN(streams)
 FAILS_IN_TURN(streams_without_callback)
-FAILS_IN_TURN(without_callback)
+FAILS_IN_TURN(operations_without_callback)
 
 LOOP_TEST_MAIN(TEST(every_system_call_of_descriptors_fails_in_turn),
                TEST(every_allocation_of_descriptors_fails_in_turn), TEST(every_system_call_of_tcp_fails_in_turn),
@@ -313,5 +313,5 @@ LOOP_TEST_MAIN(TEST(every_system_call_of_descriptors_fails_in_turn),
                TEST(every_allocation_of_streams_fails_in_turn),
                TEST(every_system_call_of_streams_without_callback_fails_in_turn),
                TEST(every_allocation_of_streams_without_callback_fails_in_turn),
-               TEST(every_system_call_of_without_callback_fails_in_turn),
-               TEST(every_allocation_of_without_callback_fails_in_turn))
+               TEST(every_system_call_of_operations_without_callback_fails_in_turn),
+               TEST(every_allocation_of_operations_without_callback_fails_in_turn))
