@@ -59,6 +59,21 @@ int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
     return 0;
 }
 
+int loop__desc_take(struct desc *desc, loop_os_fd_t fd, unsigned flags, bool inherit)
+{
+    int error = loop__desc_attach(desc, fd, flags);
+
+    if (error != 0)
+        return error;
+    /* Last, so that a descriptor that could not be attached is as it was. */
+    error = loop__fd_make_async(fd, inherit);
+    if (error != 0) {
+        (void)desc->handle.loop->backend->detach(desc->handle.loop, desc, false);
+        loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
+    }
+    return error;
+}
+
 void loop__desc_close(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
@@ -138,13 +153,9 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
     error = loop__desc_init(loop, desc, LOOP_DESC);
     if (error != 0)
         return error;
-    error = loop__desc_attach(desc, fd, kind);
-    /* Last, so that a descriptor that could not be attached is as it was. */
-    if (error == 0 && !(flags & LOOP_DESC_TCP)) {
-        error = loop__fd_make_async(fd, (flags & LOOP_DESC_INHERIT) != 0);
-        if (error != 0)
-            (void)loop->backend->detach(loop, desc, false);
-    }
+    /* What is promised to be TCP is promised to be non-blocking, too. */
+    error = flags & LOOP_DESC_TCP ? loop__desc_attach(desc, fd, kind)
+                                  : loop__desc_take(desc, fd, kind, (flags & LOOP_DESC_INHERIT) != 0);
     if (error != 0)
         loop__handle_forget(&desc->handle);
     return error;

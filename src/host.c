@@ -26,7 +26,6 @@ loop_os_fd_t loop_backend_fd(loop_t *loop)
 int64_t loop_next_timeout(loop_t *loop)
 {
     struct timer_node *next;
-    uint64_t now;
 
     if (loop == NULL)
         return LOOP_EINVAL;
@@ -36,10 +35,7 @@ int64_t loop_next_timeout(loop_t *loop)
     if (next == NULL)
         return FOREVER;
     /* Between turns the loop's time is old, and nobody tells when the host began to wait. */
-    now = loop__clock(loop->now);
-    if (next->due <= now)
-        return 0;
-    return next->due - now > INT64_MAX ? INT64_MAX : (int64_t)(next->due - now);
+    return loop__time_until(loop__clock(loop->now), next->due);
 }
 
 int loop_fork(loop_t *loop)

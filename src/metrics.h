@@ -3,7 +3,6 @@
 #define LOOP_METRICS_H
 
 #include "internal.h"
-#include "probe.h"
 
 /* The backend's poll between two readings of the clock. */
 int loop__metrics_timed_poll(loop_t *loop, int64_t timeout);

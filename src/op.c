@@ -29,25 +29,17 @@ static bool is_expired(const struct op *op)
     return op->desc->flags & (loop__op_is_writing(op) ? DESC_WRITE_EXPIRED : DESC_READ_EXPIRED);
 }
 
-int loop__op_submit_expired(struct op *op)
+int loop__op_hand_over(struct op *op)
 {
     loop_t *loop = op->desc->handle.loop;
 
-    if (!is_expired(op))
+    if (is_expired(op))
+        loop__op_finish(op, LOOP_ETIMEDOUT);
+    else if ((op->desc->flags & DESC_FAILED) && loop__op_is_writing(op))
+        loop__op_finish(op, LOOP_ECANCELED);
+    else
         return loop->backend->submit(loop, op);
-    loop__op_finish(op, LOOP_ETIMEDOUT);
     return 0;
-}
-
-void loop__op_complete(struct op *op, int status)
-{
-    loop_t *loop = op->desc->handle.loop;
-
-    op->desc->inflight++;
-    loop->active_ops++;
-    loop->metrics.submitted++;
-    LOOP_PROBE4(submit, loop, op->desc, op, op->kind);
-    loop__op_finish(op, status);
 }
 
 /* What is refused for lack of memory has many buffers, was not kept, and is as it was. */
@@ -248,11 +240,7 @@ void loop__op_go_on(struct op *op)
         return;
     }
     op->state = OP_SUBMITTING;
-    /* What it needs is kept already, so it cannot be refused. */
-    if (op->desc->flags & DESC_EXPIRED)
-        (void)loop__op_submit_expired(op);
-    else
-        (void)op->desc->handle.loop->backend->submit(op->desc->handle.loop, op);
+    (void)loop__op_hand_over(op); /* what it needs is kept already, so it cannot be refused */
 }
 
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)

@@ -18,13 +18,7 @@ int loop_poll_init(loop_t *loop, loop_poll_t *public_poll, loop_os_fd_t fd)
     poll->cb = NULL;
     poll->asked = 0;
     poll->found = 0;
-    error = loop__desc_attach(&poll->desc, fd, DESC_CALLER | DESC_LEVEL);
-    /* Last, so that a descriptor that could not be attached is as it was. */
-    if (error == 0) {
-        error = loop__fd_make_async(fd, true);
-        if (error != 0)
-            (void)loop->backend->detach(loop, &poll->desc, false);
-    }
+    error = loop__desc_take(&poll->desc, fd, DESC_CALLER | DESC_LEVEL, true);
     if (error != 0)
         loop__handle_forget(&poll->desc.handle);
     return error;

@@ -161,7 +161,12 @@ static void lane_destroy(struct lane *lane)
     loop__mutex_destroy(&lane->lock);
 }
 
-/* Fills in what never changes, and counts threads. */
+static unsigned most_threads(const loop_pool_options_t *options, int lane)
+{
+    return options->lanes[lane].threads != 0 ? options->lanes[lane].threads : DEFAULT_THREADS;
+}
+
+/* Makes the lanes, whose threads stand side by side. */
 static int configure(struct loop_pool *pool, const loop_pool_options_t *options)
 {
     static const char *const names[LOOP_LANE_COUNT] = {"loop-default", "loop-slow", "loop-names"};
@@ -173,7 +178,7 @@ static int configure(struct loop_pool *pool, const loop_pool_options_t *options)
 
         *lane = (struct lane){.name = names[i], .threads = threads};
         list_init(&lane->queue);
-        lane->most_threads = options->lanes[i].threads != 0 ? options->lanes[i].threads : DEFAULT_THREADS;
+        lane->most_threads = most_threads(options, i);
         lane->queue_limit = options->lanes[i].queue != 0 ? options->lanes[i].queue : UINT32_MAX;
         threads += lane->most_threads;
         error = lane_init(lane);
@@ -199,9 +204,9 @@ int loop_pool_create(loop_pool_t **result, const loop_pool_options_t *options)
     if (options->size != sizeof(*options) || loop__allocator_choose(options->allocator, &allocator) != 0)
         return LOOP_EINVAL;
     for (int i = 0; i < LOOP_LANE_COUNT; i++) {
-        if (options->lanes[i].threads > MOST_THREADS)
+        if (most_threads(options, i) > MOST_THREADS)
             return LOOP_EINVAL;
-        threads += options->lanes[i].threads != 0 ? options->lanes[i].threads : DEFAULT_THREADS;
+        threads += most_threads(options, i);
     }
     pool = allocator.resize(allocator.context, NULL, sizeof(*pool) + threads * sizeof(pool->threads[0]));
     if (pool == NULL)

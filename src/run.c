@@ -25,31 +25,27 @@ static inline bool has_results(const loop_t *loop)
     return !list_empty(&loop->ready) || !list_empty(&loop->done) || loop->tasks != NULL;
 }
 
-bool loop__has_work(loop_t *loop)
+/* Something to do that the loop's own thread knows of. */
+static inline bool is_busy(const loop_t *loop)
 {
-    return has_results(loop) || !list_empty(&loop->phases[PHASE_IDLE]) || loop->closing_first != NULL ||
-           loop__tasks_waiting(loop);
+    return has_results(loop) || !list_empty(&loop->phases[PHASE_IDLE]) || loop->closing_first != NULL;
 }
 
-static inline bool must_not_wait(const loop_t *loop)
+bool loop__has_work(loop_t *loop)
 {
-    return has_results(loop) || loop->stopping || !list_empty(&loop->phases[PHASE_IDLE]) || loop->closing_first != NULL;
+    return is_busy(loop) || loop__tasks_waiting(loop);
 }
 
 /* ns until the next timer or the given instant (NEVER: none), whichever is first; FOREVER without either. */
 static inline int64_t time_left(loop_t *loop, uint64_t end)
 {
     const struct timer_node *next = loop__timer_next(loop);
-    uint64_t now;
 
     if (next != NULL && next->due < end)
         end = next->due;
     else if (end == NEVER && next == NULL)
         return FOREVER;
-    now = loop__now(loop);
-    if (end <= now)
-        return 0;
-    return end - now > INT64_MAX ? INT64_MAX : (int64_t)(end - now);
+    return loop__time_until(loop__now(loop), end);
 }
 
 /*
@@ -153,7 +149,7 @@ static int turn(loop_t *loop, uint64_t end, bool needs_life)
 
     /* An edge whose data was read before it came ends no wait. */
     do {
-        if (must_not_wait(loop) || (needs_life && !alive(loop)))
+        if (is_busy(loop) || loop->stopping || (needs_life && !alive(loop)))
             end = 0;
         error = wait_for_events(loop, end);
     } while (!dispatch(loop) && end != 0 && error == 0 && time_left(loop, end) != 0);

@@ -8,8 +8,10 @@ static void close_open(loop_handle_t *handle, void *arg)
     (void)loop_handle_close(handle, NULL);
 }
 
-static void cancel_works(loop_t *loop)
+/* Closes what is open and cancels what is queued. */
+static void end_all(loop_t *loop)
 {
+    (void)loop_walk(loop, close_open, NULL);
     for (struct link *link = loop->works.next; link != &loop->works; link = link->next)
         (void)loop_work_cancel((loop_work_t *)CONTAINER_OF(link, struct work, all));
 }
@@ -32,10 +34,10 @@ static void name_op(const struct report *report, const struct op *op, const char
                report->arg);
 }
 
-static void name_parked(const struct report *report, const struct link *queue)
+static void name_queue(const struct report *report, const struct link *queue, const char *why)
 {
     for (struct link *link = queue->next; link != queue; link = link->next)
-        name_op(report, CONTAINER_OF(link, struct op, ready.link), "the system has not given it back");
+        name_op(report, CONTAINER_OF(link, struct op, ready.link), why);
 }
 
 static const char *why_open(const struct handle *handle, const struct desc *desc)
@@ -57,8 +59,8 @@ static void name_handle(loop_handle_t *public_handle, void *arg)
     report->cb(public_handle, NULL, loop_handle_type_name((loop_handle_type)handle->type), why_open(handle, desc),
                report->arg);
     if (desc != NULL) {
-        name_parked(report, &desc->reads);
-        name_parked(report, &desc->writes);
+        name_queue(report, &desc->reads, "the system has not given it back");
+        name_queue(report, &desc->writes, "the system has not given it back");
     }
 }
 
@@ -73,8 +75,7 @@ static void name_stragglers(loop_t *loop, loop_straggler_cb cb, void *arg)
         if (ready->kind == READY_OP)
             name_op(&report, CONTAINER_OF(ready, struct op, ready), "finished, its callback has not been called");
     }
-    for (struct link *link = loop->done.next; link != &loop->done; link = link->next)
-        name_op(&report, CONTAINER_OF(link, struct op, ready.link), "finished, loop_wait() has not handed it out");
+    name_queue(&report, &loop->done, "finished, loop_wait() has not handed it out");
     for (struct link *link = loop->works.next; link != &loop->works; link = link->next)
         cb(NULL, NULL, "work", "a thread of the pool has it", arg);
     if (loop__tasks_waiting(loop))
@@ -112,13 +113,10 @@ int loop_shutdown(loop_t *loop, uint64_t timeout, loop_straggler_cb cb, void *ar
     now = loop__clock(loop->now);
     limit = loop__add_saturated(now, timeout);
 
-    (void)loop_walk(loop, close_open, NULL);
-    cancel_works(loop);
+    end_all(loop);
     while (error == 0 && !gone(loop)) {
         error = turn_until(loop, limit);
-        /* Callbacks may have opened more. */
-        (void)loop_walk(loop, close_open, NULL);
-        cancel_works(loop);
+        end_all(loop); /* callbacks may have opened more */
         if (error == 0 && loop__clock(now) >= limit)
             error = LOOP_ETIMEDOUT;
     }

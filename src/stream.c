@@ -143,15 +143,6 @@ static int writable(const struct stream *stream)
     return stream->flags & (STREAM_CONNECTED | STREAM_CONNECTING) ? 0 : LOOP_ENOTCONN;
 }
 
-/* Behind a connect that has failed, and whose callback is still to come, there is nothing but to fail. */
-static inline int submit(struct stream *stream, struct op *op)
-{
-    if (!(stream->flags & STREAM_FAILED))
-        return loop__op_submit(op);
-    loop__op_complete(op, stream->desc.flags & DESC_WRITE_EXPIRED ? LOOP_ETIMEDOUT : LOOP_ECANCELED);
-    return 0;
-}
-
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
     int error = writable(stream);
@@ -163,7 +154,7 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
     if (error != 0)
         return error;
     loop__op_fill(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
-    return submit(stream, op);
+    return loop__op_submit(op);
 }
 
 /* Why nothing can be tried now. */
@@ -199,7 +190,7 @@ int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)
     if (error != 0)
         return error;
     loop__op_fill(op, &stream->desc, OP_SHUTDOWN, NULL, 0, cb);
-    error = submit(stream, op);
+    error = loop__op_submit(op);
     if (error == 0)
         stream->flags |= STREAM_SHUT;
     return error;

@@ -4,7 +4,6 @@
  */
 #include "internal.h"
 #include "platform.h"
-#include "probe.h"
 
 /* What loop->posted points to when nothing may be posted any more. */
 static struct post_node posted_closed;

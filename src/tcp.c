@@ -27,32 +27,16 @@ int loop_tcp_init(loop_t *loop, loop_tcp_t *public_tcp)
     return error;
 }
 
-static unsigned socket_flags(const struct stream *tcp)
+/* Of the descriptor of a stream with these flags. */
+static unsigned socket_flags(uint32_t stream_flags)
 {
-    return DESC_SOCKET | DESC_OWNED | (tcp->flags & STREAM_OTHER_TCP ? 0u : (unsigned)DESC_TCP);
-}
-
-/* Attaches the socket of a connection, which is ours from then on. */
-static int take_connection(struct stream *tcp, loop_os_fd_t fd)
-{
-    int error = loop__desc_attach(&tcp->desc, fd, socket_flags(tcp));
-
-    if (error == 0)
-        tcp->flags |= STREAM_CONNECTED;
-    return error;
-}
-
-static void give_back(struct stream *tcp)
-{
-    (void)tcp->desc.handle.loop->backend->detach(tcp->desc.handle.loop, &tcp->desc, false);
-    loop__desc_set_fd(&tcp->desc, LOOP_INVALID_FD, 0);
-    tcp->flags &= ~(uint32_t)(STREAM_CONNECTED | STREAM_OTHER_TCP);
+    return DESC_SOCKET | DESC_OWNED | (stream_flags & STREAM_OTHER_TCP ? 0u : (unsigned)DESC_TCP);
 }
 
 /* The socket is the handle's, to be attached by listen or connect. */
 static void keep_socket(struct stream *tcp, loop_os_fd_t fd)
 {
-    loop__desc_set_fd(&tcp->desc, fd, socket_flags(tcp) | DESC_WRITABLE);
+    loop__desc_set_fd(&tcp->desc, fd, socket_flags(tcp->flags) | DESC_WRITABLE);
 }
 
 /* Gives the handle a fresh socket. */
@@ -80,6 +64,8 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
 {
     struct stream *tcp = tcp_of(public_tcp);
     unsigned state = 0;
+    uint32_t other;
+    bool connected;
     int error = loop__handle_check(tcp, LOOP_TCP);
 
     if (error != 0)
@@ -89,23 +75,16 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
     error = loop__socket_probe(fd, &state);
     if (error != 0)
         return error;
-    if (!(state & SOCKET_PLAIN_TCP))
-        tcp->flags |= STREAM_OTHER_TCP;
-    if (state & SOCKET_CONNECTED)
-        error = take_connection(tcp, fd);
-    if (error != 0) {
-        tcp->flags &= ~(uint32_t)STREAM_OTHER_TCP;
+    other = state & SOCKET_PLAIN_TCP ? 0 : STREAM_OTHER_TCP;
+    connected = (state & SOCKET_CONNECTED) != 0;
+    error = connected ? loop__desc_take(&tcp->desc, fd, socket_flags(other), false) : loop__fd_make_async(fd, false);
+    if (error != 0)
         return error;
-    }
-    /* Last, so that a socket that could not be taken is as it was. */
-    error = loop__fd_make_async(fd, false);
-    if (error != 0) {
-        if (state & SOCKET_CONNECTED)
-            give_back(tcp);
-        return error;
-    }
-    if (state & SOCKET_CONNECTED)
+    tcp->flags |= other;
+    if (connected) {
+        tcp->flags |= STREAM_CONNECTED;
         return 0;
+    }
     keep_socket(tcp, fd);
     if (state & (SOCKET_BOUND | SOCKET_LISTENING))
         tcp->flags |= STREAM_BOUND;
@@ -251,6 +230,7 @@ int loop_tcp_accept(loop_tcp_t *public_server, loop_tcp_t *public_client)
     struct stream *server = tcp_of(public_server);
     struct stream *client = tcp_of(public_client);
     int error = loop__handle_check(server, LOOP_TCP);
+    uint32_t other;
 
     if (error == 0)
         error = loop__handle_check(client, LOOP_TCP);
@@ -262,11 +242,13 @@ int loop_tcp_accept(loop_tcp_t *public_server, loop_tcp_t *public_client)
         return LOOP_EAGAIN;
     if (has_socket(client))
         return LOOP_EBUSY;
-    client->flags |= server->flags & STREAM_OTHER_TCP;
-    error = take_connection(client, server->os.accepted);
-    if (error == 0)
-        accepted(server);
-    return error;
+    other = server->flags & STREAM_OTHER_TCP;
+    error = loop__desc_attach(&client->desc, server->os.accepted, socket_flags(other));
+    if (error != 0)
+        return error;
+    client->flags |= STREAM_CONNECTED | other;
+    accepted(server);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------ connecting -- */
@@ -310,6 +292,7 @@ int loop_tcp_connect(loop_tcp_t *public_tcp, loop_op_t *public_op, const struct 
 void loop__tcp_connect_failed(struct stream *tcp)
 {
     tcp->flags |= STREAM_FAILED;
+    tcp->desc.flags |= DESC_FAILED;
 }
 
 void loop__tcp_connect_done(struct stream *tcp, int status)

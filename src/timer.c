@@ -1,6 +1,5 @@
 /* Timer handles, and the phase that runs whatever the timer heap says is due. */
 #include "internal.h"
-#include "probe.h"
 
 static struct timer *timer_of(const loop_timer_t *timer)
 {
@@ -31,6 +30,7 @@ int loop__timer_begin(struct timer *timer, loop_timer_cb cb, uint64_t timeout, u
         loop__timer_move(&loop->timers, &timer->node, due);
         return 0;
     }
+    /* Not loop__timer_set(): with adding as the last step its call is a jump. */
     if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
         return LOOP_ENOMEM;
     timer->cb = cb;
@@ -58,8 +58,7 @@ int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t time
         return loop__timer_begin(timer, cb, timeout, repeat);
     timer->cb = cb;
     timer->repeat = repeat;
-    timer->node.due = due;
-    timer->node.seq = ++loop->timers.seq;
+    loop__timer_move(&loop->timers, &timer->node, due);
     return 0;
 }
 
@@ -123,11 +122,9 @@ void loop__timer_close(struct timer *timer)
 static void timer_fire(struct timer *timer)
 {
     loop_t *loop = timer->handle.loop;
-    uint64_t due = loop__add_saturated(loop__now(loop), timer->repeat);
 
-    /* Moving the started node to its next time needs no memory, so a repeating timer cannot be lost. */
     if (timer->repeat != 0) {
-        (void)loop__timer_set(loop, &timer->node, due);
+        loop__timer_move(&loop->timers, &timer->node, loop__add_saturated(loop__now(loop), timer->repeat));
     } else {
         loop__timer_unset(loop, &timer->node);
         loop__handle_stop(&timer->handle);

@@ -5,7 +5,8 @@
  *   later    the node gets the new time, its entry stays; the difference is found when the entry surfaces   O(1)
  *   sooner   the entry is corrected at once and moves up                                                    O(log n)
  *   stop     the entry is emptied in place and the node's memory is free at once                            O(1)
- * Emptied entries are swept when they are the majority, at the next look for a due timer or when room is needed. So an entry is never later than its node, and a root that agrees with its node is the true next timer.
+ * Emptied entries are swept when they are the majority, at the next look for a due timer or when room is needed. So an entry is
+ * never later than its node, and a root that agrees with its node is the true next timer.
  */
 #ifndef LOOP_TIMER_HEAP_H
 #define LOOP_TIMER_HEAP_H

@@ -69,19 +69,22 @@ static enum attempt attempt_read(struct op *op, int *status)
     return ATTEMPT_DONE;
 }
 
-static enum attempt attempt_receive(struct op *op, int *status)
+/* A datagram went, or came, with n bytes. */
+static enum attempt datagram_done(struct op *op, ptrdiff_t n, unsigned direction, int *status)
 {
-    ptrdiff_t n;
-
-    /* They could keep those behind them out of a call, which takes only so many. */
-    skip_empty_bufs(op);
-    n = loop__io_receive(op->desc->os.fd, op);
     if (n == LOOP_EAGAIN)
-        return blocked(op->desc, DESC_READABLE);
+        return blocked(op->desc, direction);
     if (n > 0)
         op->bytes = (size_t)n;
     *status = n < 0 ? (int)n : 0;
     return ATTEMPT_DONE;
+}
+
+static enum attempt attempt_receive(struct op *op, int *status)
+{
+    /* They could keep those behind them out of a call, which takes only so many. */
+    skip_empty_bufs(op);
+    return datagram_done(op, loop__io_receive(op->desc->os.fd, op), DESC_READABLE, status);
 }
 
 static enum attempt attempt_accept(struct op *op, int *status)
@@ -141,14 +144,7 @@ static enum attempt attempt_write(struct op *op, int *status)
 
 static enum attempt attempt_send(struct op *op, int *status)
 {
-    ptrdiff_t n = loop__io_send(op->desc->os.fd, op);
-
-    if (n == LOOP_EAGAIN)
-        return blocked(op->desc, DESC_WRITABLE);
-    if (n > 0)
-        op->bytes = (size_t)n;
-    *status = n < 0 ? (int)n : 0;
-    return ATTEMPT_DONE;
+    return datagram_done(op, loop__io_send(op->desc->os.fd, op), DESC_WRITABLE, status);
 }
 
 /* connect() itself; attaching comes after it, because an unconnected socket reports a hang-up. */

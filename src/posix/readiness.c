@@ -18,7 +18,7 @@ static void finish_parked(struct op *op, int status)
     loop__op_finish(op, status);
 }
 
-static void finish_queue(struct link *queue, int status)
+void loop__readiness_finish_queue(struct link *queue, int status)
 {
     while (!list_empty(queue))
         finish_parked(first_of(queue), status);
@@ -30,8 +30,8 @@ static void finish_queue(struct link *queue, int status)
 static void lose(struct desc *owner)
 {
     loop__posix(owner)->interest = 0;
-    finish_queue(&owner->reads, LOOP_EBADF);
-    finish_queue(&owner->writes, LOOP_EBADF);
+    loop__readiness_finish_queue(&owner->reads, LOOP_EBADF);
+    loop__readiness_finish_queue(&owner->writes, LOOP_EBADF);
     loop__desc_lost(owner);
 }
 
@@ -99,7 +99,7 @@ static void await_writable(struct desc *desc)
     if (desc->flags & DESC_ATTACHED)
         error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
     if (error != 0)
-        finish_queue(&desc->writes, error);
+        loop__readiness_finish_queue(&desc->writes, error);
 }
 
 static void run_queue(struct desc *desc, struct link *queue, unsigned direction)

@@ -69,6 +69,9 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
 int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
 
+/* All that are parked in a queue end with the status. */
+void loop__readiness_finish_queue(struct link *queue, int status);
+
 /* The operations that wait for what the edge tells. */
 void loop__readiness_run(struct desc *desc, unsigned edge);
 

@@ -16,12 +16,8 @@ static void lost(loop_t *loop, struct desc *desc, int error)
         return;
     }
     desc->os.fd = LOOP_INVALID_FD;
-    for (int i = 0; i < 2; i++) {
-        struct link *queue = i == 0 ? &desc->writes : &desc->reads;
-
-        while (!list_empty(queue))
-            loop__op_finish(CONTAINER_OF(list_pop(queue), struct op, ready.link), error);
-    }
+    loop__readiness_finish_queue(&desc->writes, error);
+    loop__readiness_finish_queue(&desc->reads, error);
     /* Later attempts, the handle's own first, meet a bad descriptor rather than wait. */
     desc->flags |= DESC_READABLE | DESC_WRITABLE;
     if (desc->flags & DESC_ARMED)
