@@ -777,8 +777,9 @@ LOOP_EXTERN int loop_op_accept(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb);
  * error, LOOP_ECANCELED after a cancel or close. Until then the operation is the library's. */
 LOOP_EXTERN int loop_op_accept_stream(loop_desc_t *desc, loop_op_t *op, loop_op_cb cb);
 
-/* Connects a socket. Status: LOOP_ECONNREFUSED, LOOP_ETIMEDOUT, LOOP_ENETUNREACH, … After a failure or a cancel only closing
- * the descriptor is promised to work. Source: connect(2). */
+/* Connects a socket. Status: LOOP_ECONNREFUSED, LOOP_ETIMEDOUT, LOOP_ENETUNREACH, … What is written before the completion waits
+ * for the connection, and ends with LOOP_ECANCELED if it fails. After a failure or a cancel only closing the descriptor is
+ * promised to work. Source: connect(2). */
 LOOP_EXTERN int loop_op_connect(loop_desc_t *desc, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb);
 
 /* Reads what there is, at most the sum of the buffers: op->bytes, at least 1. Status LOOP_EOF at the end of the stream. With

@@ -236,6 +236,8 @@ int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n);
 void loop__op_delivered_go_on(loop_t *loop);
 /* The next result of a stream, or the final one. */
 void loop__op_go_on(struct op *op);
+/* A connect or shutdown is about to be delivered. */
+void loop__op_told(struct op *op);
 
 /* deadline.c */
 void loop__deadline_expired(struct desc *desc, unsigned which);
@@ -387,8 +389,8 @@ static inline void loop__op_let_go(struct op *op)
 
     op->state = OP_IDLE;
     desc->handle.loop->active_ops--;
-    if (op->kind >= OP_CONNECT && desc->handle.type == LOOP_TCP)
-        loop__stream_op_done((struct stream *)desc, (enum op_kind)op->kind, op->status);
+    if (op->kind >= OP_CONNECT)
+        loop__op_told(op);
     if (--desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
         loop__handle_closed(&desc->handle);
 }

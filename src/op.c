@@ -206,9 +206,11 @@ static void connect_failed(struct op *op)
         return;
     if (op->desc->handle.type == LOOP_TCP)
         loop__tcp_connect_failed((struct stream *)op->desc);
-    /* One that was ended before its turn tells nothing about those beside it. */
-    if (op->started)
+    /* One that was never under way tells nothing about those beside it. */
+    if (op->started && op->kept) {
+        op->desc->flags |= DESC_FAILED;
         loop__op_end_queue(&op->desc->writes, false);
+    }
 }
 
 void loop__op_finish(struct op *op, int status)
@@ -239,8 +241,20 @@ void loop__op_go_on(struct op *op)
         loop__op_finish(op, LOOP_ECANCELED);
         return;
     }
+    if (op->desc->os.fd == LOOP_INVALID_FD) {
+        loop__op_finish(op, LOOP_EBADF); /* lost meanwhile, as all that was parked on it */
+        return;
+    }
     op->state = OP_SUBMITTING;
     (void)loop__op_hand_over(op); /* what it needs is kept already, so it cannot be refused */
+}
+
+void loop__op_told(struct op *op)
+{
+    if (op->desc->handle.type == LOOP_TCP)
+        loop__stream_op_done((struct stream *)op->desc, (enum op_kind)op->kind, op->status);
+    else
+        op->desc->flags &= (uint16_t)~DESC_FAILED;
 }
 
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)

@@ -178,7 +178,7 @@ enum desc_flag {
     DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
     DESC_ARMED = 2048, /* the handle reads by itself: it is told when it may */
     DESC_LEVEL = 4096, /* of a poll handle: no operations; what is watched is reported as long as it holds */
-    DESC_FAILED = 8192 /* of a TCP handle: the connect failed, and what is written behind it goes nowhere */
+    DESC_FAILED = 8192 /* a connect under way failed: what is written goes nowhere. Of a descriptor until it was told */
 };
 
 struct desc {

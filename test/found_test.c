@@ -261,6 +261,68 @@ static void a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers(voi
     }
 }
 
+/* ------------------------------------------------------------------------------------ descriptors that are closed early -- */
+
+static loop_desc_t next;
+
+/* The owner of left closes its descriptor, and a datagram socket that is attached as `next` gets the number. */
+static void rob_left(int pair[2])
+{
+    int number = loop_desc_fd(&left);
+
+    assert_ok(close(number));
+    assert_ok(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+    assert_int_equal(pair[0], number);
+    assert_ok(loop_desc_attach(loop, &next, pair[0], 0));
+}
+
+static void a_stream_on_a_descriptor_closed_early_takes_nothing_of_the_next_owner(void **state)
+{
+    loop_op_t stream = {0};
+    loop_op_t fresh = {0};
+    loop_op_t ready = {0};
+    loop_op_t *got[2];
+    char data[8];
+    char other[8];
+    loop_buf_t in = buf_of(data, 8);
+    loop_buf_t in_other = buf_of(other, 8);
+
+    (void)state;
+    begin_with(SOCK_DGRAM);
+    assert_ok(loop_op_receive_stream(&left, &stream, &in, 1, NULL, NULL));
+    assert_int_equal(write(loop_desc_fd(&right), "old", 3), 3);
+    assert_int_equal(loop_wait(loop, got, 2, LOOP_FOREVER), 1);
+    assert_true(stream.flags & LOOP_OP_MORE);
+    rob_left(fds);
+    assert_int_equal(write(fds[1], "new", 3), 3);
+    assert_int_equal(loop_wait(loop, got, 2, LOOP_FOREVER), 1); /* the stream goes on, and ends */
+    assert_ptr_equal(got[0], &stream);
+    assert_int_equal(stream.flags, 0);
+    assert_int_equal(stream.status, LOOP_EBADF);
+    assert_ok(loop_op_receive(&next, &fresh, &in_other, 1, NULL, note));
+    run_until(1);
+    assert_int_equal(fresh.bytes, 3);
+    assert_memory_equal(other, "new", 3);
+    assert_int_equal(loop_desc_fd(&left), LOOP_INVALID_FD);
+    assert_int_equal(loop_op_ready(&left, &ready, LOOP_READABLE, note), LOOP_EBADF);
+    support_finish(loop);
+    assert_ok(close(fds[0]));
+    assert_ok(close(fds[1]));
+}
+
+static void closing_an_owned_descriptor_that_was_closed_early_closes_not_that_of_the_next_owner(void **state)
+{
+    (void)state;
+    begin_with(SOCK_DGRAM); /* owned by their handles */
+    rob_left(fds);
+    assert_ok(loop_handle_close(&left.handle, NULL));
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    assert_int_equal(write(fds[0], "!", 1), 1);
+    support_finish(loop);
+    assert_ok(close(fds[0]));
+    assert_ok(close(fds[1]));
+}
+
 /* --------------------------------------------------------------------------------------------------------- readiness -- */
 
 static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void **state)
@@ -285,6 +347,67 @@ static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void *
     assert_ok(loop_handle_close(&left.handle, NULL));
     support_finish(loop);
     assert_ok(close(fds[1]));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- connecting -- */
+
+/* A listener whose queue is full, so that connecting to it takes long. */
+static struct sockaddr_storage full_listener(int sockets[4])
+{
+    struct sockaddr_storage addr = support_loopback();
+    socklen_t length = sizeof(struct sockaddr_in);
+
+    sockets[0] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_ok(bind(sockets[0], (struct sockaddr *)&addr, length));
+    assert_ok(listen(sockets[0], 0));
+    assert_ok(getsockname(sockets[0], (struct sockaddr *)&addr, &length));
+    for (int i = 1; i < 4; i++) {
+        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(sockets[i], (struct sockaddr *)&addr, length);
+    }
+    return addr;
+}
+
+/* On a handle and on a descriptor. */
+static void a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too(void **state)
+{
+    char text[4] = "abc";
+    loop_buf_t out = buf_of(text, 3);
+    struct sockaddr_storage addr;
+    loop_tcp_t client;
+    int sockets[4];
+
+    (void)state;
+    begin();
+    addr = full_listener(sockets);
+    for (int way = 0; way < 2; way++) {
+        loop_op_t connecting = {0};
+        loop_op_t write = {0};
+
+        completions = 0;
+        if (way == 0) {
+            assert_ok(loop_tcp_init(loop, &client));
+            assert_ok(loop_tcp_connect(&client, &connecting, (struct sockaddr *)&addr, note));
+        } else {
+            assert_ok(loop_desc_attach(loop, &left, socket(AF_INET, SOCK_STREAM, 0), LOOP_DESC_OWNED));
+            assert_ok(loop_op_connect(&left, &connecting, (struct sockaddr *)&addr, note));
+        }
+        assert_ok(loop_op_cancel(&connecting));
+        if (way == 0)
+            assert_ok(loop_tcp_write(&client, &write, &out, 1, note));
+        else
+            assert_ok(loop_op_write(&left, &write, &out, 1, note));
+        for (int i = 0; i < 4; i++)
+            (void)loop_run(loop, LOOP_RUN_NOWAIT);
+        assert_int_equal(completions, 2);
+        assert_ptr_equal(done[0], &connecting);
+        assert_int_equal(connecting.status, LOOP_ECANCELED);
+        assert_int_equal(write.status, LOOP_ECANCELED);
+        support_close_all(loop);
+    }
+    support_finish(loop);
+    for (int i = 0; i < 4; i++)
+        assert_ok(close(sockets[i]));
 }
 
 /* -------------------------------------------------------------------------------------------------------------- TCP -- */
@@ -385,6 +508,9 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(a_handle_that_waits_for_its_close_callback_keeps_the_loop_alive),
                TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
+               TEST(a_stream_on_a_descriptor_closed_early_takes_nothing_of_the_next_owner),
+               TEST(closing_an_owned_descriptor_that_was_closed_early_closes_not_that_of_the_next_owner),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
+               TEST(a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too),
                TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one),
                TEST(a_write_that_gave_way_is_told_when_it_may_go_on))
