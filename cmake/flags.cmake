@@ -19,6 +19,7 @@ else()
 endif()
 
 check_c_compiler_flag(-fno-strict-aliasing LOOP_HAS_NO_STRICT_ALIASING)
+check_c_compiler_flag(-fno-tree-slp-vectorize LOOP_HAS_NO_SLP)
 
 if(LOOP_SANITIZE)
     string(REPLACE "," ";" loop_sanitizers "${LOOP_SANITIZE}")

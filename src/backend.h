@@ -93,7 +93,7 @@ extern const struct loop_backend loop__backend;
 void loop__op_finish(struct op *op, int status);
 
 /* The same for one that was never kept, and neither connects nor gives a stream of results. */
-static inline void loop__op_finish_clean(struct op *op, int status);
+LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status);
 
 /* What submit returns for an op that it does not accept, because loop__op_keep() failed and nothing was done: the error. */
 int loop__op_refuse(struct op *op, int error);
@@ -101,7 +101,7 @@ int loop__op_refuse(struct op *op, int error);
 /* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */
 int loop__op_keep(struct op *op);
 
-/* The same for a read into one buffer. */
+/* The same for a read into one buffer that has room. */
 static inline void loop__op_keep_one(struct op *op);
 
 /* n more bytes of op's buffers are done. */

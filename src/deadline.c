@@ -8,7 +8,7 @@
 struct direction {
     struct timer_node *node;
     const struct link *queue;
-    uint16_t expired; /* enum desc_flag */
+    uint32_t expired; /* enum desc_flag */
 };
 
 static struct direction direction_of(struct desc *desc, unsigned which)
@@ -37,12 +37,12 @@ static void set_one(struct desc *desc, unsigned which, uint64_t due)
     loop_t *loop = desc->handle.loop;
 
     if (due == LOOP_NO_DEADLINE) {
-        desc->flags &= (uint16_t)~direction.expired;
+        desc->flags &= ~(uint32_t)direction.expired;
         loop__timer_unset(loop, direction.node);
     } else if (due <= loop__now(loop)) {
         loop__deadline_expired(desc, which);
     } else {
-        desc->flags &= (uint16_t)~direction.expired;
+        desc->flags &= ~(uint32_t)direction.expired;
         (void)loop__timer_set(loop, direction.node, due); /* there is room */
     }
 }

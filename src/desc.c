@@ -13,7 +13,7 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
         return error;
     desc->ready.kind = READY_DESC;
     desc->os.fd = LOOP_INVALID_FD;
-    desc->todo = 0;
+    desc->ready.todo = 0;
     desc->flags = 0;
     desc->inflight = 0;
     list_init(&desc->reads);
@@ -28,7 +28,7 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
 void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 {
     desc->os.fd = fd;
-    desc->flags = (uint16_t)((desc->flags & DESC_EXPIRED) | flags);
+    desc->flags = (desc->flags & DESC_EXPIRED) | flags;
 }
 
 struct desc *loop__desc_of(struct handle *handle)
@@ -82,8 +82,8 @@ void loop__desc_close(struct desc *desc)
     loop__timer_unset(loop, &desc->write_deadline);
     loop__op_end_queue(&desc->reads, false);
     loop__op_end_queue(&desc->writes, false);
-    if (desc->todo != 0) {
-        desc->todo = 0;
+    if (desc->ready.todo != 0) {
+        desc->ready.todo = 0;
         list_remove(&desc->ready.link);
     }
     if (desc->flags & DESC_ATTACHED)
@@ -98,8 +98,8 @@ void loop__desc_close(struct desc *desc)
 
 void loop__desc_lost(struct desc *desc)
 {
-    if (desc->todo != 0) {
-        desc->todo = 0;
+    if (desc->ready.todo != 0) {
+        desc->ready.todo = 0;
         list_remove(&desc->ready.link);
     }
     loop__desc_set_fd(desc, LOOP_INVALID_FD, 0);
@@ -112,29 +112,31 @@ void loop__desc_lost(struct desc *desc)
 void loop__desc_dispatch(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
-    uint8_t todo = desc->todo;
+    uint8_t todo = desc->ready.todo;
+    unsigned futile = loop->futile + 1;
     bool called = false;
 
-    desc->todo = 0;
+    desc->ready.todo = 0;
     if (todo & TODO_RESUME)
         loop->backend->resume(loop, desc);
     if (todo & TODO_DRAIN)
         called = loop__stream_drained((struct stream *)desc);
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
-        if (desc->flags & DESC_LISTENER)
+        if (desc->flags & DESC_LISTENER) {
             called = loop__tcp_acceptable((struct stream *)desc) || called;
-        else if (desc->handle.type == LOOP_TCP)
-            called = loop__stream_readable((struct stream *)desc) || called;
+        } else if (desc->handle.type == LOOP_TCP) {
+            loop__stream_readable((struct stream *)desc);
+            called = called || loop->futile != futile;
+        }
     }
-    if (!called)
-        loop->futile++;
+    loop->futile = called ? futile - 1 : futile;
 }
 
 int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, unsigned flags)
 {
     const unsigned known = LOOP_DESC_TCP | LOOP_DESC_OWNED | LOOP_DESC_INHERIT;
     struct desc *desc = (struct desc *)public_desc;
-    uint16_t kind = DESC_CALLER;
+    uint32_t kind = DESC_CALLER;
     int error;
 
     if (loop == NULL || desc == NULL || (flags & ~known))
@@ -175,9 +177,9 @@ int loop_desc_detach(loop_desc_t *public_desc)
         return error;
     loop__timer_unset(desc->handle.loop, &desc->read_deadline);
     loop__timer_unset(desc->handle.loop, &desc->write_deadline);
-    if (desc->todo != 0)
+    if (desc->ready.todo != 0)
         list_remove(&desc->ready.link);
-    desc->todo = 0;
+    desc->ready.todo = 0;
     loop__handle_forget(&desc->handle);
     return 0;
 }

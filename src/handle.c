@@ -165,6 +165,7 @@ void loop__handle_closed(struct handle *handle)
     else
         loop->closing_first = handle;
     loop->closing_last = handle;
+    loop->extras |= EXTRA_CLOSING;
     loop__made_ready(loop);
 }
 
@@ -189,6 +190,7 @@ void loop__handles_run_closing(loop_t *loop)
     /* Those closed by these callbacks wait for the next turn. */
     loop->closing_first = NULL;
     loop->closing_last = NULL;
+    loop->extras &= ~(unsigned)EXTRA_CLOSING;
     while (handle != NULL) {
         struct handle *next = handle->closing_next;
         loop_close_cb cb = handle->close_cb;

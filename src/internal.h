@@ -68,13 +68,20 @@ static inline void loop__handle_start(struct handle *handle)
         handle->loop->active_handles++;
 }
 
+/* Of a handle that is active. */
+static inline void loop__handle_stop_active(loop_t *loop, struct handle *handle)
+{
+    uint8_t flags = handle->flags;
+
+    if (flags & HANDLE_REF)
+        loop->active_handles--;
+    handle->flags = flags & (uint8_t)~HANDLE_ACTIVE;
+}
+
 static inline void loop__handle_stop(struct handle *handle)
 {
-    if (!(handle->flags & HANDLE_ACTIVE))
-        return;
-    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
-    if (handle->flags & HANDLE_REF)
-        handle->loop->active_handles--;
+    if (handle->flags & HANDLE_ACTIVE)
+        loop__handle_stop_active(handle->loop, handle);
 }
 
 /* The handle needs nothing any more: its close callback comes in the next closing phase. */
@@ -84,35 +91,32 @@ void loop__handle_forget(struct handle *handle);
 void loop__handles_run_closing(loop_t *loop);
 
 /* timer_heap.c. Moves a started node: cannot fail. */
-static inline void loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+static inline int loop__timer_move(struct timer_heap *heap, struct timer_node *node, uint64_t due)
 {
-    if (due < node->due) {
-        loop__timer_sooner(heap, node, due);
-        return;
-    }
+    if (due < node->due)
+        return loop__timer_sooner(heap, node, due);
     node->due = due;
     node->seq = ++heap->seq;
+    return 0;
 }
 
 /* Starts a node (LOOP_ENOMEM) or moves a started one. */
 static inline int loop__timer_set(loop_t *loop, struct timer_node *node, uint64_t due)
 {
-    if (loop__timer_started(node)) {
-        loop__timer_move(&loop->timers, node, due);
-        return 0;
-    }
+    if (loop__timer_started(node))
+        return loop__timer_move(&loop->timers, node, due);
     if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
         return LOOP_ENOMEM;
-    loop__timer_add(&loop->timers, node, due);
-    return 0;
+    return loop__timer_add(&loop->timers, node, due);
 }
 
 static inline void loop__timer_unset(loop_t *loop, struct timer_node *node)
 {
     if (!loop__timer_started(node))
         return;
-    loop->timers.entries[node->position - 1].node = &loop->timers.none;
+    loop->timers.entries[(size_t)node->position - 1].node = &loop->timers.none;
     node->position = 0;
+    node->due = UINT64_MAX;
     loop->timers.live--;
 }
 
@@ -130,8 +134,6 @@ static inline struct timer_node *loop__timer_next(loop_t *loop)
 /* timer.c */
 void loop__timers_run(loop_t *loop);
 void loop__timer_close(struct timer *timer);
-/* The rest of loop_timer_start(). */
-int loop__timer_begin(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat);
 
 /* phase.c */
 void loop__phase_run(loop_t *loop, enum phase phase);
@@ -225,7 +227,10 @@ struct desc *loop__desc_of(struct handle *handle);
 /* Gives an operation to the backend, or ends it: the deadline of its direction has passed, or the connect before it failed. */
 int loop__op_hand_over(struct op *op);
 /* Also notes what the operation has back if there is no memory for a copy of so many. */
-int loop__op_check_many_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
+int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
+/* Checks the buffers, fills in and submits: for all that loop__op_is_one_buf() is not. */
+int loop__op_transfer(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs, unsigned nbufs,
+                      loop_op_cb cb);
 size_t loop__op_left(const struct op *op);
 /* Asks for the end of an operation, or of all that are parked in a queue; expired: because a deadline has passed. */
 void loop__op_end(struct op *op, bool expired);
@@ -251,8 +256,9 @@ ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, 
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
 /* A connect or shutdown is about to be delivered. */
 void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status);
-/* These, and loop__tcp_acceptable(), tell whether they called back. */
-bool loop__stream_readable(struct stream *stream);
+/* Counts in loop->futile if it called nobody back. */
+void loop__stream_readable(struct stream *stream);
+/* This, and loop__tcp_acceptable(), tell whether they called back. */
 bool loop__stream_drained(struct stream *stream);
 /* n more bytes wait in parked writes; n of them went out, or never will. */
 void loop__stream_queue(struct stream *stream, size_t n);
@@ -300,16 +306,19 @@ static inline void loop__lap(loop_t *loop)
  */
 
 /* Inside of a poll. */
-static inline void loop__desc_queue(struct desc *desc, uint8_t todo)
+static inline void loop__desc_queue(loop_t *loop, struct desc *desc, uint8_t todo)
 {
-    if (desc->todo == 0)
-        list_push(&desc->handle.loop->ready, &desc->ready.link);
-    desc->todo |= todo;
+    if (desc->ready.todo == 0) {
+        desc->ready.todo = todo;
+        list_push(&loop->ready, &desc->ready.link);
+    } else {
+        desc->ready.todo |= todo;
+    }
 }
 
 static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
 {
-    loop__desc_queue(desc, todo);
+    loop__desc_queue(desc->handle.loop, desc, todo);
     loop__made_ready(desc->handle.loop);
 }
 
@@ -321,16 +330,15 @@ static inline int loop__op_check(const struct op *op)
     return op->state == OP_IDLE ? 0 : LOOP_EBUSY;
 }
 
-static inline int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
+/* One buffer, and nothing odd about it; else loop__op_check_bufs() has to look. */
+LOOP_INLINE bool loop__op_is_one_buf(const loop_buf_t *bufs, unsigned nbufs)
 {
-    if (nbufs != 1 || bufs == NULL || bufs->base == NULL || bufs->len > PTRDIFF_MAX)
-        return loop__op_check_many_bufs(op, bufs, nbufs);
-    return 0;
+    return nbufs == 1 && bufs != NULL && bufs->base != NULL && bufs->len <= PTRDIFF_MAX;
 }
 
 /* Everything that was asked is in order: from here on the operation is changed. */
-static inline void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
-                                 unsigned nbufs, loop_op_cb cb)
+LOOP_INLINE void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
+                               unsigned nbufs, loop_op_cb cb)
 {
     op->bytes = 0;
     op->result_flags = 0;
@@ -349,7 +357,7 @@ static inline void loop__op_fill(struct op *op, struct desc *desc, enum op_kind 
     op->expired = 0;
 }
 
-static inline int loop__op_submit(struct op *op)
+LOOP_INLINE int loop__op_submit(struct op *op)
 {
     struct desc *desc = op->desc;
     loop_t *loop = desc->handle.loop;
@@ -367,17 +375,20 @@ static inline void loop__op_keep_one(struct op *op)
 {
     op->keep.bufs[0] = *op->bufs;
     op->bufs = op->keep.bufs;
-    op->kept = 1;
+    op->kept = KEPT_READ;
     op->state = OP_PARKED;
 }
 
-static inline void loop__op_finish_clean(struct op *op, int status)
+LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status)
 {
-    loop_t *loop = op->desc->handle.loop;
-
     op->status = status;
     op->state = OP_FINISHED;
-    list_push(op->cb != NULL ? &loop->ready : &loop->done, &op->ready.link);
+    if (op->cb != NULL) {
+        list_push(&loop->ready, &op->ready.link);
+    } else {
+        list_push(&loop->done, &op->ready.link);
+        loop->extras |= EXTRA_DONE;
+    }
     LOOP_PROBE4(complete, loop, op, status, op->bytes);
     loop__made_ready(loop);
 }

@@ -46,8 +46,10 @@ static inline void list_remove(struct link *link)
 static inline struct link *list_pop(struct link *list)
 {
     struct link *first = list->next;
+    struct link *second = first->next;
 
-    list_remove(first);
+    list->next = second;
+    second->prev = list;
     return first;
 }
 

@@ -53,7 +53,7 @@ int loop_close(loop_t *loop)
     loop__tasks_close(loop);
     loop->backend->close(loop);
     loop__free(loop, loop->timers.entries);
-    loop__free(loop, loop->scratch);
+    loop__free(loop, loop->scratch.base);
     loop__free(loop, loop);
     return 0;
 }

@@ -6,7 +6,7 @@
 
 /* ----------------------------------------------------------------------------------------------------- submission -- */
 
-int loop__op_check_many_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
+int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
 {
     size_t total = 0;
 
@@ -40,6 +40,17 @@ int loop__op_hand_over(struct op *op)
     else
         return loop->backend->submit(loop, op);
     return 0;
+}
+
+LOOP_APART int loop__op_transfer(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
+                                 unsigned nbufs, loop_op_cb cb)
+{
+    int error = loop__op_check_bufs(op, bufs, nbufs);
+
+    if (error != 0)
+        return error;
+    loop__op_fill(op, desc, kind, bufs, nbufs, cb);
+    return loop__op_submit(op);
 }
 
 /* What is refused for lack of memory has many buffers, was not kept, and is as it was. */
@@ -108,7 +119,7 @@ int loop__op_keep(struct op *op)
             return LOOP_ENOMEM;
         }
     }
-    op->kept = 1;
+    op->kept = KEPT;
     if (left > 0)
         memcpy(copy, op->bufs + op->first, left * sizeof(*copy));
     /* While submitting, the part of the first buffer that is done is known only by op->bytes. */
@@ -225,7 +236,7 @@ void loop__op_finish(struct op *op, int status)
         op->result_flags |= LOOP_OP_MORE;
     else
         release(op);
-    loop__op_finish_clean(op, status);
+    loop__op_finish_clean(op->desc->handle.loop, op, status);
     if (op->kind == OP_CONNECT && status != 0)
         connect_failed(op);
 }
@@ -254,7 +265,7 @@ void loop__op_told(struct op *op)
     if (op->desc->handle.type == LOOP_TCP)
         loop__stream_op_done((struct stream *)op->desc, (enum op_kind)op->kind, op->status);
     else
-        op->desc->flags &= (uint16_t)~DESC_FAILED;
+        op->desc->flags &= ~(uint32_t)DESC_FAILED;
 }
 
 int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
@@ -270,6 +281,8 @@ int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
         else
             loop__op_let_go(op);
     }
+    if (list_empty(&loop->done))
+        loop->extras &= ~(unsigned)EXTRA_DONE;
     return count;
 }
 
@@ -315,6 +328,20 @@ static inline int check_transfer(const loop_desc_t *desc, loop_op_t *op, const l
     return error != 0 ? error : loop__op_check_bufs((struct op *)op, bufs, nbufs);
 }
 
+LOOP_INLINE int transfer(loop_desc_t *desc, loop_op_t *public_op, enum op_kind kind, const loop_buf_t *bufs,
+                         unsigned nbufs, loop_op_cb cb)
+{
+    struct op *op = (struct op *)public_op;
+    int error = check(desc, public_op);
+
+    if (error != 0)
+        return error;
+    if (!loop__op_is_one_buf(bufs, nbufs))
+        return loop__op_transfer(op, (struct desc *)desc, kind, bufs, nbufs, cb);
+    loop__op_fill(op, (struct desc *)desc, kind, bufs, 1, cb);
+    return loop__op_submit(op);
+}
+
 static int accept_connections(loop_desc_t *desc, loop_op_t *public_op, loop_op_cb cb, bool stream)
 {
     struct op *op = (struct op *)public_op;
@@ -352,26 +379,14 @@ int loop_op_connect(loop_desc_t *desc, loop_op_t *public_op, const struct sockad
     return loop__op_submit(op);
 }
 
-int loop_op_read(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
-    struct op *op = (struct op *)public_op;
-    int error = check_transfer(desc, public_op, bufs, nbufs);
-
-    if (error != 0)
-        return error;
-    loop__op_fill(op, (struct desc *)desc, OP_READ, bufs, nbufs, cb);
-    return loop__op_submit(op);
+    return transfer(desc, op, OP_READ, bufs, nbufs, cb);
 }
 
-int loop_op_write(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
-    struct op *op = (struct op *)public_op;
-    int error = check_transfer(desc, public_op, bufs, nbufs);
-
-    if (error != 0)
-        return error;
-    loop__op_fill(op, (struct desc *)desc, OP_WRITE, bufs, nbufs, cb);
-    return loop__op_submit(op);
+    return transfer(desc, op, OP_WRITE, bufs, nbufs, cb);
 }
 
 static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs,

@@ -25,6 +25,7 @@ static int phase_startable(struct phase_handle *handle, loop_handle_type type, b
 static int phase_start(struct phase_handle *handle, enum phase phase)
 {
     list_push(&handle->handle.loop->phases[phase], &handle->link);
+    handle->handle.loop->extras |= 1u << phase;
     loop__handle_start(&handle->handle);
     if (phase == PHASE_IDLE)
         loop__made_ready(handle->handle.loop);
@@ -59,6 +60,10 @@ void loop__phase_run(loop_t *loop, enum phase phase)
     struct link batch;
     struct link called;
 
+    if (list_empty(&loop->phases[phase])) {
+        loop->extras &= ~(1u << phase);
+        return;
+    }
     /* Each leaves the batch before its callback, so that it may be stopped or closed there. New ones queue behind all of them. */
     list_take(&loop->phases[phase], &batch);
     list_init(&called);

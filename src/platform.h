@@ -85,10 +85,13 @@ int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned fla
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
 /* 0 and *result, or LOOP_EAGAIN, or why not. Connections aborted meanwhile are passed over. */
 int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result);
-/* Bytes, 0 for the end of the stream, or a negative error. */
+/* Bytes, 0 for the end of the stream, or a negative error: LOOP_EINTR too. */
 ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len);
-/* Bytes, or a negative error. */
-ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs);
+/* Bytes, or a negative error: LOOP_EINTR too. */
+ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf);
+/* The same, but interrupted is as if there were no room. */
+ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf);
+ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs);
 int loop__socket_shutdown(loop_os_fd_t fd);
 int loop__socket_linger_reset(loop_os_fd_t fd);
 int loop__socket_nodelay(loop_os_fd_t fd, bool enable);
@@ -98,7 +101,7 @@ int loop__socket_name(loop_os_fd_t fd, bool peer, struct sockaddr *name, size_t 
 /* Closes any descriptor. */
 void loop__fd_close(loop_os_fd_t fd);
 /* Adds DESC_SOCKET and DESC_TCP to *flags where they hold for a descriptor of the caller's. */
-int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags);
+int loop__fd_probe(loop_os_fd_t fd, uint32_t *flags);
 /* Makes a descriptor non-blocking and, unless inherit, close-on-exec. On error it is as it was. */
 int loop__fd_make_async(loop_os_fd_t fd, bool inherit);
 

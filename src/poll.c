@@ -94,7 +94,7 @@ void loop__poll_dispatch(struct poll *poll)
 {
     unsigned events = poll->found & poll->asked;
 
-    poll->desc.todo = 0;
+    poll->desc.ready.todo = 0;
     poll->found = 0;
     if (events != 0)
         poll->cb((loop_poll_t *)poll, 0, events);

@@ -20,24 +20,30 @@ int loop_alive(const loop_t *loop)
     return loop != NULL && alive((loop_t *)(uintptr_t)loop);
 }
 
-static inline bool has_results(const loop_t *loop)
+static inline bool is_stopping(const loop_t *loop)
 {
-    return !list_empty(&loop->ready) || !list_empty(&loop->done) || loop->tasks != NULL;
+    return (loop->extras & EXTRA_STOP) != 0;
 }
 
-/* Something to do that the loop's own thread knows of. */
-static inline bool is_busy(const loop_t *loop)
+/* What is to be done at once besides what is ready. */
+LOOP_APART static bool has_extras(const loop_t *loop)
 {
-    return has_results(loop) || !list_empty(&loop->phases[PHASE_IDLE]) || loop->closing_first != NULL;
+    return (loop->extras & (EXTRA_CLOSING | EXTRA_DONE)) || !list_empty(&loop->phases[PHASE_IDLE]);
 }
 
 bool loop__has_work(loop_t *loop)
 {
-    return is_busy(loop) || loop__tasks_waiting(loop);
+    return !list_empty(&loop->ready) || has_extras(loop) || loop__tasks_waiting(loop);
 }
 
-/* ns until the next timer or the given instant (NEVER: none), whichever is first; FOREVER without either. */
-static inline int64_t time_left(loop_t *loop, uint64_t end)
+static inline bool may_wait(const loop_t *loop)
+{
+    if (!list_empty(&loop->ready))
+        return false;
+    return loop->extras == 0 || !(is_stopping(loop) || has_extras(loop));
+}
+
+static int64_t time_limited(loop_t *loop, uint64_t end)
 {
     const struct timer_node *next = loop__timer_next(loop);
 
@@ -48,54 +54,84 @@ static inline int64_t time_left(loop_t *loop, uint64_t end)
     return loop__time_until(loop__now(loop), end);
 }
 
-/*
- * Waits until something is ready or posted, a timer is due, or the given instant (NEVER; 0: without waiting). An event that
- * completes nothing, a signal, or a wake-up whose reason was seen before does not end the wait: it goes on for the time that
- * remains.
- *
- * The order of the two stores and loads on loop->wake and loop->posted is what makes a wake-up impossible to lose: this side
- * declares itself asleep and then looks at the queue; a poster fills the queue and then looks whether the loop is asleep.
- */
-static int wait_for_events(loop_t *loop, uint64_t end)
+/* ns until the next timer or the given instant (NEVER: none), whichever is first; FOREVER without either. */
+static inline int64_t time_left(loop_t *loop, uint64_t end)
 {
-    int64_t timeout = end == 0 ? 0 : time_left(loop, end);
+    return end == NEVER && loop->timers.count == 0 ? FOREVER : time_limited(loop, end);
+}
 
+/*
+ * One wait, and a look at what was posted. Returns what the poll found, 0 also if a signal interrupted it, or an error.
+ *
+ * The order of the store and the load on loop->wake and loop->posted is what makes a wake-up impossible to lose: this side
+ * declares itself asleep and then looks at the queue; a poster fills the queue and then looks whether the loop is asleep. To
+ * be awake needs no such order: at worst a poster wakes who is awake.
+ */
+LOOP_INLINE int wait_once(loop_t *loop, int64_t *timeout)
+{
+    int found;
+
+    if (*timeout != 0) {
+        if (atomic_load(&loop->wake) == WAKE_AWAKE)
+            atomic_store(&loop->wake, WAKE_ASLEEP);
+        if (atomic_load(&loop->posted) != NULL)
+            *timeout = 0;
+    }
+    found = loop__metrics_poll(loop, *timeout);
+    atomic_store_explicit(&loop->wake, WAKE_AWAKE, memory_order_relaxed);
+    loop->now_valid = false;
+    if (atomic_load(&loop->posted) != NULL)
+        loop__tasks_take(loop);
+    return found;
+}
+
+static inline bool has_results(const loop_t *loop)
+{
+    return !list_empty(&loop->ready) || loop->tasks != NULL || !list_empty(&loop->done);
+}
+
+/* An event that completed nothing, a signal, or a wake-up whose reason was seen before ended the wait. */
+LOOP_APART static int wait_again(loop_t *loop, uint64_t end, int64_t timeout)
+{
     for (;;) {
         int found;
 
-        if (timeout != 0) {
-            if (atomic_load(&loop->wake) == WAKE_AWAKE)
-                atomic_store(&loop->wake, WAKE_ASLEEP);
-            if (loop__tasks_waiting(loop))
-                timeout = 0;
-        }
-        found = loop__metrics_poll(loop, timeout);
-        atomic_store(&loop->wake, WAKE_AWAKE);
-        loop->now_valid = false;
-        loop__tasks_take(loop);
+        if (timeout > 0)
+            timeout = time_limited(loop, end);
+        if (timeout == 0)
+            return 0;
+        found = wait_once(loop, &timeout);
         if (found < 0 && found != LOOP_EINTR)
             return found;
-        if (timeout == 0 || has_results(loop))
+        if (has_results(loop))
             return 0;
-        if (timeout > 0) {
-            timeout = time_left(loop, end);
-            if (timeout == 0)
-                return 0;
-        }
     }
+}
+
+/* Waits until something is ready or posted, a timer is due, or the given instant (NEVER; 0: without waiting). */
+LOOP_INLINE int wait_for_events(loop_t *loop, uint64_t end)
+{
+    int64_t timeout = end == 0 ? 0 : time_left(loop, end);
+    int found = wait_once(loop, &timeout);
+
+    if (found < 0 && found != LOOP_EINTR)
+        return found;
+    if (timeout == 0 || has_results(loop))
+        return 0;
+    return wait_again(loop, end, timeout);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- dispatch -- */
 
-static inline void dispatch_one(loop_t *loop, struct ready *ready)
+LOOP_INLINE void dispatch_one(struct ready *ready)
 {
     struct desc *desc = CONTAINER_OF(ready, struct desc, ready);
 
     if (ready->kind == READY_OP) {
         loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
-    } else if (ready->kind == READY_STREAM && desc->todo == TODO_READ) {
-        desc->todo = 0;
-        loop->futile += !loop__stream_readable((struct stream *)desc);
+    } else if (ready->kind == READY_STREAM && desc->ready.todo == TODO_READ) {
+        desc->ready.todo = 0;
+        loop__stream_readable((struct stream *)desc);
     } else if (ready->kind == READY_POLL) {
         loop__poll_dispatch((struct poll *)desc);
     } else {
@@ -103,63 +139,102 @@ static inline void dispatch_one(loop_t *loop, struct ready *ready)
     }
 }
 
-/* One pass over what is ready now, whose number it returns. What becomes ready meanwhile queues behind. */
-static unsigned dispatch_round(loop_t *loop)
+/* So many passes over what is ready; what becomes ready in one queues for the next. timed: callbacks are. Whether anything was
+ * called back. */
+LOOP_INLINE bool dispatch(loop_t *loop, int rounds, bool timed)
 {
-    struct link batch;
-    unsigned count = 0;
-
-    list_take(&loop->ready, &batch);
-    while (!list_empty(&batch)) {
-        dispatch_one(loop, CONTAINER_OF(list_pop(&batch), struct ready, link));
-        count++;
-        loop__lap(loop);
-    }
-    return count;
-}
-
-/* Whether anything was called back. */
-static bool dispatch(loop_t *loop)
-{
-    bool useful = loop->tasks != NULL;
     unsigned count = 0;
 
     loop->futile = 0;
-    for (int i = 0; i < DISPATCH_ROUNDS && !list_empty(&loop->ready); i++)
-        count += dispatch_round(loop);
-    if (loop->tasks != NULL)
+    for (; rounds > 0 && !list_empty(&loop->ready); rounds--) {
+        struct link batch;
+
+        list_take(&loop->ready, &batch);
+        do {
+            dispatch_one(CONTAINER_OF(list_pop(&batch), struct ready, link));
+            count++;
+            if (timed)
+                loop__metrics_lap(loop);
+        } while (!list_empty(&batch));
+    }
+    return count != loop->futile;
+}
+
+LOOP_APART static bool dispatch_apart(loop_t *loop, int rounds)
+{
+    return dispatch(loop, rounds, loop->metrics.timed);
+}
+
+/* What was posted. Whether that or the dispatching before called back, or loop_wait() has something to hand out. */
+static inline bool run_posted(loop_t *loop, bool called)
+{
+    if (loop->tasks != NULL) {
         loop__tasks_run(loop, 0);
-    return useful || count != loop->futile || !list_empty(&loop->done);
+        called = true;
+    }
+    return called || !list_empty(&loop->done);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- turns -- */
 
-/* One turn, whose wait lasts until the given instant at the most; needs_life: only while something keeps the loop alive. */
-static int turn(loop_t *loop, uint64_t end, bool needs_life)
+/* An edge whose data was read before it came ends no wait. */
+LOOP_APART static int go_on_waiting(loop_t *loop, uint64_t end)
 {
     int error;
 
-    loop->metrics.turns++;
-    if (!list_empty(&loop->ready))
-        (void)dispatch_round(loop);
-    if (!list_empty(&loop->phases[PHASE_IDLE]))
-        loop__phase_run(loop, PHASE_IDLE);
-    if (!list_empty(&loop->phases[PHASE_PREPARE]))
-        loop__phase_run(loop, PHASE_PREPARE);
-
-    /* An edge whose data was read before it came ends no wait. */
     do {
-        if (is_busy(loop) || loop->stopping || (needs_life && !alive(loop)))
+        if (time_left(loop, end) == 0)
+            return 0;
+        if (!may_wait(loop))
             end = 0;
         error = wait_for_events(loop, end);
-    } while (!dispatch(loop) && end != 0 && error == 0 && time_left(loop, end) != 0);
-    if (!list_empty(&loop->phases[PHASE_CHECK]))
-        loop__phase_run(loop, PHASE_CHECK);
-    if (loop->closing_first != NULL)
-        loop__handles_run_closing(loop);
+    } while (!run_posted(loop, dispatch_apart(loop, DISPATCH_ROUNDS)) && end != 0 && error == 0);
+    return error;
+}
+
+/* Callbacks that come before the wait. */
+LOOP_APART static void run_before_wait(loop_t *loop)
+{
+    if (!list_empty(&loop->ready))
+        (void)dispatch_apart(loop, 1);
+    loop__phase_run(loop, PHASE_IDLE);
+    loop__phase_run(loop, PHASE_PREPARE);
+}
+
+LOOP_APART static void run_after_dispatch(loop_t *loop)
+{
+    loop__phase_run(loop, PHASE_CHECK);
+    loop__handles_run_closing(loop);
+}
+
+/* One turn, whose wait lasts until the given instant at the most; needs_life: only while something keeps the loop alive. */
+LOOP_INLINE int turn(loop_t *loop, uint64_t end, bool needs_life)
+{
+    bool called;
+    int error;
+
+    loop->metrics.turns++;
+    if (!list_empty(&loop->ready) || loop->extras != 0) {
+        run_before_wait(loop);
+        if (needs_life && !alive(loop))
+            end = 0;
+    }
+    if (!may_wait(loop))
+        end = 0;
+    error = wait_for_events(loop, end);
+    called = loop->metrics.timed ? dispatch_apart(loop, DISPATCH_ROUNDS) : dispatch(loop, DISPATCH_ROUNDS, false);
+    if (!run_posted(loop, called) && end != 0 && error == 0)
+        error = go_on_waiting(loop, end);
+    if (loop->extras != 0)
+        run_after_dispatch(loop);
     if (loop->timers.count > 0)
         loop__timers_run(loop);
     return error;
+}
+
+LOOP_APART static int single_turn(loop_t *loop, uint64_t end, bool needs_life)
+{
+    return turn(loop, end, needs_life);
 }
 
 /* What all ways to run a loop begin with, and end with if it returned 0. */
@@ -183,7 +258,7 @@ static int enter(loop_t *loop)
 
 static void leave(loop_t *loop)
 {
-    loop->stopping = false;
+    loop->extras &= ~(unsigned)EXTRA_STOP;
     loop->running = false;
     loop->now_valid = false; /* nobody knows how long it is until the next turn */
     if (atomic_load(&loop->wake) == WAKE_AWAKE)
@@ -201,15 +276,15 @@ static int run_turns(loop_t *loop, loop_run_mode mode, uint64_t end)
         return LOOP_EAGAIN;
     if (mode == LOOP_RUN_NOWAIT) {
         /* To a host loop events of handles that keep nothing alive count too: not taken, they would keep it awake for ever. */
-        if (!loop->stopping && (alive(loop) || loop->watched))
-            error = turn(loop, 0, true);
+        if (!is_stopping(loop) && (alive(loop) || loop->watched))
+            error = single_turn(loop, 0, true);
     } else if (mode == LOOP_RUN_ONCE) {
-        if (!loop->stopping && alive(loop))
-            error = turn(loop, has_results(loop) ? 0 : end, true);
+        if (!is_stopping(loop) && alive(loop))
+            error = single_turn(loop, has_results(loop) ? 0 : end, true);
     } else {
-        if (loop->timers.count > 0 && !loop->stopping && alive(loop))
+        if (loop->timers.count > 0 && !is_stopping(loop) && alive(loop))
             loop__timers_run(loop);
-        while (error == 0 && !loop->stopping && list_empty(&loop->done) && alive(loop))
+        while (error == 0 && !is_stopping(loop) && list_empty(&loop->done) && alive(loop))
             error = turn(loop, end, true);
     }
     return error == 0 && !list_empty(&loop->done) ? LOOP_EAGAIN : error;
@@ -252,7 +327,7 @@ int loop_wait(loop_t *loop, loop_op_t **ops, int n, uint64_t timeout)
         return count;
     if (timeout != 0 && end == 0)
         end = loop__add_saturated(loop__now(loop), timeout);
-    count = turn(loop, end, false);
+    count = single_turn(loop, end, false);
     /* Last, so that a close callback comes only after the caller has seen the operations of its handle. */
     if (count == 0)
         count = loop__op_deliver(loop, ops, n);
@@ -264,6 +339,6 @@ int loop_stop(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    loop->stopping = true;
+    loop->extras |= EXTRA_STOP;
     return 0;
 }

@@ -31,10 +31,11 @@ int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_
         return LOOP_ENOTCONN;
     if (stream->flags & STREAM_READING)
         return LOOP_EALREADY;
-    if (alloc_cb == NULL && loop->scratch == NULL) {
-        loop->scratch = loop__resize(loop, NULL, SCRATCH_SIZE);
-        if (loop->scratch == NULL)
+    if (alloc_cb == NULL && loop->scratch.base == NULL) {
+        loop->scratch.base = loop__resize(loop, NULL, SCRATCH_SIZE);
+        if (loop->scratch.base == NULL)
             return LOOP_ENOMEM;
+        loop->scratch.len = SCRATCH_SIZE;
     }
     stream->alloc_cb = alloc_cb;
     stream->cb.read = cb;
@@ -50,7 +51,7 @@ int loop__stream_read_stop(struct stream *stream)
 {
     if (stream->flags & STREAM_READING) {
         stream->flags &= ~(uint32_t)STREAM_READING;
-        stream->desc.flags &= (uint16_t)~DESC_ARMED;
+        stream->desc.flags &= ~(uint32_t)DESC_ARMED;
         loop__handle_stop(&stream->desc.handle);
     }
     return 0;
@@ -84,54 +85,75 @@ static void end_reading(struct stream *stream, ptrdiff_t why, const loop_buf_t *
     stream->cb.read((loop_tcp_t *)stream, why, buf);
 }
 
-/* No data: there was nothing after all, the end, or an error. given: the buffer is the user's. */
-static bool read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf, bool given)
+/* No data: there was nothing after all, the end, or an error. */
+LOOP_APART static void read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
 {
     loop_t *loop = stream->desc.handle.loop;
 
-    if (n == LOOP_EAGAIN) {
-        if (given)
-            stream->cb.read((loop_tcp_t *)stream, 0, buf);
+    if (n == LOOP_EAGAIN || n == LOOP_EINTR) {
+        if (buf != &loop->scratch)
+            stream->cb.read((loop_tcp_t *)stream, 0, buf); /* it goes back */
+        else
+            loop->futile++;
         if (stream->flags & STREAM_READING)
-            loop->backend->arm(loop, &stream->desc, READ_EMPTY);
-        return given;
+            loop->backend->arm(loop, &stream->desc, n == LOOP_EAGAIN ? READ_EMPTY : READ_FULL);
+        return;
     }
     if (n == 0)
         stream->flags |= STREAM_EOF;
     end_reading(stream, n == 0 ? LOOP_EOF : n, buf);
-    return true;
 }
 
-bool loop__stream_readable(struct stream *stream)
+/* There may be more. */
+LOOP_APART static void read_part(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
 {
     loop_t *loop = stream->desc.handle.loop;
-    loop_buf_t buf = {loop->scratch, SCRATCH_SIZE};
-    bool given = stream->alloc_cb != NULL; /* the hook may start reading anew without one */
-    bool full;
-    ptrdiff_t n;
+    enum read_seen seen = (size_t)n == buf->len ? READ_FULL : READ_SHORT;
 
-    if (!(stream->flags & STREAM_READING))
-        return false;
-    if (stream->desc.flags & DESC_READ_EXPIRED) {
-        end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
-        return true;
-    }
-    if (given && !ask_for_buffer(stream, &buf))
-        return true;
-    n = loop__socket_recv(stream->desc.os.fd, buf.base, buf.len);
-    if (n <= 0)
-        return read_nothing(stream, n, &buf, given);
-
-    full = (size_t)n == buf.len;
-    if (!full && loop__desc_short_read_drains(&stream->desc)) {
-        stream->desc.flags &= (uint16_t)~DESC_READABLE;
-        stream->cb.read((loop_tcp_t *)stream, n, &buf);
-        return true;
-    }
-    stream->cb.read((loop_tcp_t *)stream, n, &buf);
+    stream->cb.read((loop_tcp_t *)stream, n, buf);
     if (stream->flags & STREAM_READING)
-        loop->backend->arm(loop, &stream->desc, full ? READ_FULL : READ_SHORT);
-    return true;
+        loop->backend->arm(loop, &stream->desc, seen);
+}
+
+/* Reading was stopped since, or its deadline has passed. */
+LOOP_APART static void read_not_at_all(struct stream *stream)
+{
+    if (stream->flags & STREAM_READING)
+        end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
+    else
+        stream->desc.handle.loop->futile++;
+}
+
+static inline void read_into(struct stream *stream, const loop_buf_t *buf)
+{
+    ptrdiff_t n = loop__socket_recv(stream->desc.os.fd, buf->base, buf->len);
+
+    if (n <= 0) {
+        read_nothing(stream, n, buf);
+    } else if ((size_t)n == buf->len || !loop__desc_short_read_drains(&stream->desc)) {
+        read_part(stream, n, buf);
+    } else {
+        stream->desc.flags &= ~(uint32_t)DESC_READABLE;
+        stream->cb.read((loop_tcp_t *)stream, n, buf);
+    }
+}
+
+LOOP_APART static void read_into_given(struct stream *stream)
+{
+    loop_buf_t buf;
+
+    if (ask_for_buffer(stream, &buf))
+        read_into(stream, &buf);
+}
+
+void loop__stream_readable(struct stream *stream)
+{
+    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & DESC_READ_EXPIRED))
+        read_not_at_all(stream);
+    else if (stream->alloc_cb != NULL)
+        read_into_given(stream);
+    else
+        read_into(stream, &stream->desc.handle.loop->scratch);
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -149,18 +171,19 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
 
     if (error == 0)
         error = loop__op_check(op);
-    if (error == 0)
-        error = loop__op_check_bufs(op, bufs, nbufs);
     if (error != 0)
         return error;
-    loop__op_fill(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
+    if (!loop__op_is_one_buf(bufs, nbufs))
+        return loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
+    loop__op_fill(op, &stream->desc, OP_WRITE, bufs, 1, cb);
     return loop__op_submit(op);
 }
 
-/* Why nothing can be tried now. */
-static ptrdiff_t try_write_refused(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
+/* Several buffers, or a reason why nothing can be tried now. */
+LOOP_APART static ptrdiff_t try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = writable(stream);
+    ptrdiff_t n;
 
     if (error != 0)
         return error;
@@ -168,17 +191,21 @@ static ptrdiff_t try_write_refused(const struct stream *stream, const loop_buf_t
         return nbufs > 0 ? LOOP_EINVAL : 0;
     if (stream->desc.flags & DESC_WRITE_EXPIRED)
         return LOOP_ETIMEDOUT;
-    return LOOP_EAGAIN;
+    if (!(stream->flags & STREAM_CONNECTED) || !list_empty(&stream->desc.writes))
+        return LOOP_EAGAIN;
+    do {
+        n = loop__socket_send_many(stream->desc.os.fd, bufs, nbufs);
+    } while (n == LOOP_EINTR);
+    return n;
 }
 
 ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     const uint32_t open = stream->flags & (STREAM_CONNECTED | STREAM_SHUT);
 
-    if (open != STREAM_CONNECTED || (stream->desc.flags & DESC_WRITE_EXPIRED) || bufs == NULL || nbufs == 0 ||
-        !list_empty(&stream->desc.writes))
-        return try_write_refused(stream, bufs, nbufs);
-    return loop__socket_send(stream->desc.os.fd, bufs, nbufs);
+    if (open != STREAM_CONNECTED || (stream->desc.flags & (DESC_WRITE_EXPIRED | DESC_WRITES)) || nbufs != 1)
+        return try_write_else(stream, bufs, nbufs);
+    return bufs != NULL ? loop__socket_try_send(stream->desc.os.fd, bufs) : LOOP_EINVAL;
 }
 
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)

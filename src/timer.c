@@ -19,25 +19,33 @@ int loop_timer_init(loop_t *loop, loop_timer_t *public_timer)
     return 0;
 }
 
-int loop__timer_begin(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
+/* The clock has to be read, or there is no room in the heap. */
+LOOP_APART static int start_after_all(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
 {
     loop_t *loop = timer->handle.loop;
-    uint64_t due = loop__add_saturated(loop__now(loop), timeout);
 
-    if (loop__timer_started(&timer->node)) {
-        timer->cb = cb;
-        timer->repeat = repeat;
-        loop__timer_move(&loop->timers, &timer->node, due);
-        return 0;
-    }
-    /* Not loop__timer_set(): with adding as the last step its call is a jump. */
-    if (loop->timers.count == loop->timers.room && loop__timer_reserve(loop, 1) != 0)
+    (void)loop__now(loop);
+    if (!loop__timer_started(&timer->node) && loop__timer_reserve(loop, 1) != 0)
         return LOOP_ENOMEM;
+    return loop_timer_start((loop_timer_t *)timer, cb, timeout, repeat);
+}
+
+/* Starts a stopped timer, or one that is due later than it is now to be. */
+LOOP_APART static int start_or_hasten(struct timer *timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
+{
+    loop_t *loop = timer->handle.loop;
+    bool started = loop__timer_started(&timer->node);
+    uint64_t due;
+
+    if (!loop->now_valid || (!started && loop->timers.count == loop->timers.room))
+        return start_after_all(timer, cb, timeout, repeat);
+    due = loop__add_saturated(loop->now, timeout);
     timer->cb = cb;
     timer->repeat = repeat;
+    if (started)
+        return loop__timer_move(&loop->timers, &timer->node, due);
     loop__handle_start(&timer->handle);
-    loop__timer_add(&loop->timers, &timer->node, due);
-    return 0;
+    return loop__timer_add(&loop->timers, &timer->node, due);
 }
 
 int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t timeout, uint64_t repeat)
@@ -53,12 +61,13 @@ int loop_timer_start(loop_timer_t *public_timer, loop_timer_cb cb, uint64_t time
         return LOOP_EINVAL;
     loop = timer->handle.loop;
     due = loop__add_saturated(loop->now, timeout);
-    /* What servers do most, moving a started timer later in a turn that knows its time, is done here and calls nothing. */
-    if (!loop->now_valid || !loop__timer_started(&timer->node) || due < timer->node.due)
-        return loop__timer_begin(timer, cb, timeout, repeat);
+    /* What servers do most is done here: a started timer is moved to later. One that is stopped is due never. */
+    if (!loop->now_valid || due <= timer->node.due)
+        return start_or_hasten(timer, cb, timeout, repeat);
     timer->cb = cb;
     timer->repeat = repeat;
-    loop__timer_move(&loop->timers, &timer->node, due);
+    timer->node.due = due;
+    timer->node.seq = ++loop->timers.seq;
     return 0;
 }
 
@@ -70,8 +79,10 @@ int loop_timer_stop(loop_timer_t *public_timer)
     if (error != 0)
         return error;
     if (loop__timer_started(&timer->node)) {
-        loop__timer_unset(timer->handle.loop, &timer->node);
-        loop__handle_stop(&timer->handle);
+        loop_t *loop = timer->handle.loop;
+
+        loop__timer_unset(loop, &timer->node);
+        loop__handle_stop_active(loop, &timer->handle);
     }
     return 0;
 }
@@ -124,10 +135,10 @@ static void timer_fire(struct timer *timer)
     loop_t *loop = timer->handle.loop;
 
     if (timer->repeat != 0) {
-        loop__timer_move(&loop->timers, &timer->node, loop__add_saturated(loop__now(loop), timer->repeat));
+        (void)loop__timer_move(&loop->timers, &timer->node, loop__add_saturated(loop__now(loop), timer->repeat));
     } else {
         loop__timer_unset(loop, &timer->node);
-        loop__handle_stop(&timer->handle);
+        loop__handle_stop_active(loop, &timer->handle);
     }
     loop->metrics.timers++;
     LOOP_PROBE2(timer, loop, timer);

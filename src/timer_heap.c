@@ -134,15 +134,16 @@ int loop__timer_reserve(struct loop *loop, uint32_t n)
     return 0;
 }
 
-void loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+int loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due)
 {
     heap->live++;
     node->due = due;
     node->seq = ++heap->seq;
     sift_up(heap->entries, heap->count++, due, node->seq, node);
+    return 0;
 }
 
-void loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due)
+int loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due)
 {
     size_t index = node->position - 1;
 
@@ -151,6 +152,7 @@ void loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64
     /* It may have been moved to later before, and its entry be not later than this. */
     if (due < heap->entries[index].due)
         sift_up(heap->entries, index, due, node->seq, node);
+    return 0;
 }
 
 struct timer_node *loop__timer_settle(struct timer_heap *heap)

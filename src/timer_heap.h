@@ -27,7 +27,7 @@ enum timer_kind {
 
 /* Part of what is timed. */
 struct timer_node {
-    uint64_t due;
+    uint64_t due; /* of a timer handle that is not started: UINT64_MAX */
     uint64_t seq;
     uint32_t position; /* index of the entry + 1; 0: not started */
     uint8_t kind;      /* enum timer_kind */
@@ -50,7 +50,7 @@ struct timer_heap {
 
 static inline void loop__timer_node_init(struct timer_node *node, enum timer_kind kind)
 {
-    node->due = 0;
+    node->due = UINT64_MAX;
     node->seq = 0;
     node->position = 0;
     node->kind = (uint8_t)kind;
@@ -65,10 +65,10 @@ static inline bool loop__timer_started(const struct timer_node *node)
 int loop__timer_reserve(struct loop *loop, uint32_t n);
 
 /* Starts a node; there must be room for it. */
-void loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due);
+int loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due);
 
 /* The slower parts of loop__timer_set and loop__timer_next, see internal.h. */
-void loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due);
+int loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due);
 struct timer_node *loop__timer_settle(struct timer_heap *heap);
 
 #endif

@@ -14,6 +14,21 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/*
+ * What the compiler is told about the paths of every packet: LOOP_INLINE belongs into all that call it; LOOP_APART stays out of
+ * them, which then need fewer registers.
+ */
+#if defined(__GNUC__)
+#define LOOP_INLINE static inline __attribute__((always_inline))
+#define LOOP_APART __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define LOOP_INLINE static __forceinline
+#define LOOP_APART __declspec(noinline)
+#else
+#define LOOP_INLINE static inline
+#define LOOP_APART
+#endif
+
 #define FITS(private_type, public_type)                                                                                \
     _Static_assert(sizeof(private_type) <= sizeof(public_type), #private_type " outgrew " #public_type)
 
@@ -30,6 +45,7 @@ enum ready_kind {
 struct ready {
     struct link link;
     uint8_t kind;
+    uint8_t todo; /* of a descriptor: enum desc_todo */
 };
 
 /* --------------------------------------------------------------------------------------------------------- handles -- */
@@ -79,6 +95,16 @@ enum phase {
     PHASE_PREPARE,
     PHASE_CHECK,
     PHASE_COUNT
+};
+
+/* What a turn may have to do besides dispatching: where the bit is clear, there is nothing, so that one look is enough. */
+enum extra {
+    EXTRA_IDLE = 1 << PHASE_IDLE,
+    EXTRA_PREPARE = 1 << PHASE_PREPARE,
+    EXTRA_CHECK = 1 << PHASE_CHECK,
+    EXTRA_CLOSING = 1 << PHASE_COUNT,
+    EXTRA_DONE = 2 << PHASE_COUNT, /* for loop_wait() to hand out */
+    EXTRA_STOP = 4 << PHASE_COUNT  /* loop_stop() was called */
 };
 
 /* ---------------------------------------------------------------------------------------------------- other threads -- */
@@ -178,7 +204,11 @@ enum desc_flag {
     DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
     DESC_ARMED = 2048, /* the handle reads by itself: it is told when it may */
     DESC_LEVEL = 4096, /* of a poll handle: no operations; what is watched is reported as long as it holds */
-    DESC_FAILED = 8192 /* a connect under way failed: what is written goes nowhere. Of a descriptor until it was told */
+    DESC_FAILED =
+        8192, /* a connect under way failed: what is written goes nowhere. Of a descriptor until it was told */
+    DESC_READS = 16384,  /* where it is clear, no operation stands among the reads, so that one look is enough */
+    DESC_WRITES = 32768, /* the same of the writes */
+    DESC_PARKED = DESC_READS | DESC_WRITES
 };
 
 struct desc {
@@ -188,8 +218,7 @@ struct desc {
         loop_os_fd_t fd;
         uint64_t room;
     } os;
-    uint8_t todo;      /* enum desc_todo */
-    uint16_t flags;    /* enum desc_flag */
+    uint32_t flags;    /* enum desc_flag */
     uint32_t inflight; /* operations submitted and not yet delivered */
     struct link reads; /* parked operations, first submitted first */
     struct link writes;
@@ -268,6 +297,13 @@ enum op_state {
     OP_FINISHED    /* in loop->ready or loop->done; of a stream of results also while one is looked at */
 };
 
+/* Whether what the operation needs was copied. */
+enum op_kept {
+    KEPT_NOT,
+    KEPT,
+    KEPT_READ /* of a read into one buffer that has room: what connections do most of the time */
+};
+
 #define OP_INLINE_BUFS 8
 #define OP_ADDRESS_SIZE 112
 
@@ -291,7 +327,7 @@ struct op {
     uint8_t events;  /* OP_READY: what is waited for */
     uint8_t started; /* OP_CONNECT: connect() was called */
     uint8_t stream;  /* it gives results until it is ended */
-    uint8_t kept;    /* loop__op_keep() copied what it needs */
+    uint8_t kept;    /* enum op_kept */
     uint8_t ending;  /* its end was asked for */
     uint8_t expired; /* ... by a deadline */
     struct timer_node deadline;
@@ -378,10 +414,10 @@ struct loop {
     uint64_t now;
     bool now_valid;
     bool running;
-    bool stopping;
     bool closing;
     bool watched;           /* a host loop polls the backend's descriptor */
     struct walker *walkers; /* walks over the handles that are under way, the innermost first */
+    unsigned extras;        /* enum extra */
     unsigned futile;        /* descriptors dispatched since the wait that had nothing to call back */
     unsigned flags;         /* LOOP_HANDOVER */
     uintptr_t thread;       /* which ran the loop first */
@@ -397,7 +433,7 @@ struct loop {
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
     struct post_node *tasks; /* taken from posted, in order, not yet run */
-    void *scratch;           /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
+    loop_buf_t scratch;      /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
     void *data;
     loop_allocator_t allocator;
     struct metrics metrics;

@@ -146,7 +146,7 @@ static void check_ready(struct tally *tally)
             HOLDS(op->cb != NULL, op);
             check_finished(tally, op);
         } else {
-            HOLDS(CONTAINER_OF(ready, struct desc, ready)->todo != 0, ready);
+            HOLDS(ready->todo != 0, ready);
             descs++;
         }
     }
@@ -171,7 +171,7 @@ static void check_results(struct tally *tally, const struct link *list, bool del
 static void check_closing_desc(const struct desc *desc)
 {
     HOLDS(list_empty(&desc->reads) && list_empty(&desc->writes), desc);
-    HOLDS(desc->todo == 0 && desc->flags == 0, desc);
+    HOLDS(desc->ready.todo == 0 && desc->flags == 0, desc);
     HOLDS(desc->os.fd == LOOP_INVALID_FD, desc);
     HOLDS(!loop__timer_started(&desc->read_deadline) && !loop__timer_started(&desc->write_deadline), desc);
 }
@@ -201,7 +201,7 @@ static void check_stream(const struct tally *tally, const struct stream *stream,
     HOLDS(stream->drain_cb == NULL || stream->queued <= stream->high || (flags & STREAM_ABOVE), stream);
     if (tally->settled) {
         HOLDS(!(flags & STREAM_ACCEPTING), stream);
-        HOLDS(!(flags & STREAM_ABOVE) || stream->queued > stream->low || (desc->todo & TODO_DRAIN), stream);
+        HOLDS(!(flags & STREAM_ABOVE) || stream->queued > stream->low || (desc->ready.todo & TODO_DRAIN), stream);
     }
 }
 
@@ -214,7 +214,7 @@ static void check_poll(const struct poll *poll)
     if (handle->flags & HANDLE_CLOSING)
         return;
     HOLDS((poll->asked != 0) == ((handle->flags & HANDLE_ACTIVE) != 0), poll);
-    HOLDS(poll->found == 0 || (poll->desc.todo & TODO_POLL), poll);
+    HOLDS(poll->found == 0 || (poll->desc.ready.todo & TODO_POLL), poll);
 }
 
 static void check_desc(struct tally *tally, struct desc *desc)
@@ -227,12 +227,12 @@ static void check_desc(struct tally *tally, struct desc *desc)
     queued = check_queue(tally, desc, &desc->writes, true);
     tally->inflight += desc->inflight;
     tally->inflight_sum += desc->inflight * number_of(desc);
-    if (desc->todo != 0) {
+    if (desc->ready.todo != 0) {
         check_linked(&desc->ready.link);
         tally->ready_descs++;
     }
-    HOLDS(!(desc->todo & TODO_POLL) || desc->handle.type == LOOP_POLL, desc);
-    HOLDS(!(desc->todo & (TODO_READ | TODO_DRAIN)) || desc->handle.type == LOOP_TCP, desc);
+    HOLDS(!(desc->ready.todo & TODO_POLL) || desc->handle.type == LOOP_POLL, desc);
+    HOLDS(!(desc->ready.todo & (TODO_READ | TODO_DRAIN)) || desc->handle.type == LOOP_TCP, desc);
     check_node(tally, &desc->read_deadline, listens ? TIMER_ACCEPT_PAUSE : TIMER_READ_DEADLINE);
     check_node(tally, &desc->write_deadline, TIMER_WRITE_DEADLINE);
     HOLDS(!loop__timer_started(&desc->read_deadline) || !(desc->flags & DESC_READ_EXPIRED), desc);
@@ -337,6 +337,7 @@ static void check_closing_list(const struct tally *tally)
         last = handle;
     }
     HOLDS(last == tally->loop->closing_last, last);
+    HOLDS((tally->loop->closing_first != NULL) == ((tally->loop->extras & EXTRA_CLOSING) != 0), tally->loop);
     HOLDS(!tally->settled || count == tally->closed, tally->loop);
 }
 
@@ -352,6 +353,7 @@ static void check_phases(const struct tally *tally)
             count++;
         }
         HOLDS(tally->settled ? count == tally->phases[i] : count <= tally->phases[i], list);
+        HOLDS(count == 0 || (tally->loop->extras & (1u << i)), list);
     }
 }
 
@@ -418,6 +420,7 @@ void invariants_check(loop_t *loop)
         check_handle(&tally, CONTAINER_OF(link, struct handle, all));
     check_ready(&tally);
     check_results(&tally, &loop->done, false);
+    HOLDS(list_empty(&loop->done) == ((loop->extras & EXTRA_DONE) == 0), loop);
     check_results(&tally, &loop->delivered, true);
     check_phases(&tally);
     check_closing_list(&tally);

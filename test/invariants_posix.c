@@ -13,7 +13,10 @@ static void check_parked(const struct desc *desc, const struct link *queue, unsi
 {
     const struct op *op = first_of(queue);
 
-    if (list_empty(queue) || (desc->todo & TODO_RESUME))
+    if (list_empty(queue))
+        return;
+    HOLDS(desc->flags & (direction == DESC_WRITABLE ? DESC_WRITES : DESC_READS), desc);
+    if (desc->ready.todo & TODO_RESUME)
         return;
     if (op->kind != OP_READY && (op->kind != OP_CONNECT || op->started))
         HOLDS(!(desc->flags & direction), op);
@@ -32,7 +35,7 @@ static void check_registration(struct desc *desc, struct readiness *readiness)
         HOLDS(loop__fd_table_owner(callers, desc->os.fd) == desc, desc);
         HOLDS(callers->slots[desc->os.fd].generation == posix->generation, desc);
     }
-    if (!list_empty(&desc->writes) && !(desc->todo & TODO_RESUME))
+    if (!list_empty(&desc->writes) && !(desc->ready.todo & TODO_RESUME))
         HOLDS(posix->interest & INTEREST_WRITE, desc);
     if (desc->handle.type == LOOP_POLL)
         HOLDS(posix->interest == (INTEREST_LEVEL | ((struct poll *)desc)->asked), desc);
@@ -44,7 +47,7 @@ static void check_armed(const struct desc *desc)
     const struct stream *stream = (const struct stream *)desc;
     bool waits_for_user = (stream->flags & STREAM_PAUSED) || stream->os.accepted != LOOP_INVALID_FD;
 
-    if (desc->todo & TODO_READ)
+    if (desc->ready.todo & TODO_READ)
         return;
     if ((stream->flags & STREAM_READING) || ((stream->flags & STREAM_LISTENING) && !waits_for_user)) {
         HOLDS(desc->flags & DESC_ARMED, desc);

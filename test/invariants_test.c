@@ -132,6 +132,7 @@ static void forget_a_closing_handle(void)
 {
     loop->closing_first = NULL;
     loop->closing_last = NULL;
+    loop->extras &= ~(unsigned)EXTRA_CLOSING;
 }
 
 static void unlink_one_way(void)

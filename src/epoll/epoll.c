@@ -292,15 +292,10 @@ static int wait_for(struct epoll_backend *backend, int64_t timeout)
                                 timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
 }
 
-_Static_assert((unsigned)EPOLLIN == (unsigned)EDGE_READ && (unsigned)EPOLLOUT == (unsigned)EDGE_WRITE << 1,
-               "plain events are an edge, but for a shift");
-
-static inline unsigned edge_of(uint32_t events)
+static unsigned edge_of(uint32_t events)
 {
     unsigned edge = 0;
 
-    if (!(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
-        return (events & EPOLLIN) | (events >> 1 & EDGE_WRITE);
     if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         edge |= EDGE_ODD | EDGE_READ;
     if (events & EPOLLIN)
@@ -308,6 +303,20 @@ static inline unsigned edge_of(uint32_t events)
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         edge |= EDGE_WRITE;
     return edge;
+}
+
+LOOP_APART static void edge_else(loop_t *loop, struct desc *desc, uint32_t events)
+{
+    loop__readiness_edge(loop, desc, edge_of(events));
+}
+
+/* What a connection mostly reports is known when this is compiled. */
+LOOP_INLINE void edge(loop_t *loop, struct desc *desc, uint32_t events)
+{
+    if (events == (EPOLLIN | EPOLLOUT))
+        loop__readiness_edge(loop, desc, EDGE_READ | EDGE_WRITE);
+    else
+        edge_else(loop, desc, events);
 }
 
 static unsigned level_of(uint32_t events)
@@ -329,18 +338,22 @@ static unsigned level_of(uint32_t events)
     return found;
 }
 
-static void caller_event(struct epoll_backend *backend, const struct epoll_event *event)
+LOOP_APART static void level_event(struct epoll_backend *backend, struct desc *desc, uint32_t events)
 {
-    struct desc *desc = event_caller(backend, event->data.u64);
+    if (desc != NULL)
+        loop__desc_found(desc, level_of(events));
+    else
+        backend->stale = true;
+}
 
-    if ((event->data.u64 & TAG_MASK) == TAG_LEVEL) {
-        if (desc != NULL)
-            loop__desc_found(desc, level_of(event->events));
-        else
-            backend->stale = true;
-    } else if (desc != NULL) {
-        loop__readiness_edge(desc, edge_of(event->events));
-    }
+LOOP_INLINE void caller_event(loop_t *loop, const struct epoll_event *event)
+{
+    struct desc *desc = event_caller(backend_of(loop), event->data.u64);
+
+    if ((event->data.u64 & TAG_MASK) == TAG_LEVEL)
+        level_event(backend_of(loop), desc, event->events);
+    else if (desc != NULL)
+        edge(loop, desc, event->events);
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
@@ -357,9 +370,9 @@ static int backend_poll(loop_t *loop, int64_t timeout)
         const struct epoll_event *event = &backend->events[i];
 
         if (!(event->data.u64 & TAG_MASK))
-            loop__readiness_edge((struct desc *)(uintptr_t)event->data.u64, edge_of(event->events));
+            edge(loop, (struct desc *)(uintptr_t)event->data.u64, event->events);
         else if (event->data.u64 & TAG_CALLER)
-            caller_event(backend, event);
+            caller_event(loop, event);
     }
     return n;
 }

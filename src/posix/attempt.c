@@ -9,7 +9,7 @@
 
 static enum attempt blocked(struct desc *desc, unsigned direction)
 {
-    desc->flags &= (uint16_t)~direction;
+    desc->flags &= ~(uint32_t)direction;
     return ATTEMPT_BLOCKED;
 }
 
@@ -20,9 +20,9 @@ static enum attempt attempt_ready(struct op *op, unsigned wanted, int *status)
 
     if (found == 0) {
         if (wanted & LOOP_READABLE)
-            desc->flags &= (uint16_t)~DESC_READABLE;
+            desc->flags &= ~(uint32_t)DESC_READABLE;
         if (wanted & LOOP_WRITABLE)
-            desc->flags &= (uint16_t)~DESC_WRITABLE;
+            desc->flags &= ~(uint32_t)DESC_WRITABLE;
         return ATTEMPT_BLOCKED;
     }
     *status = found < 0 ? found : 0;
@@ -63,7 +63,7 @@ static enum attempt attempt_read(struct op *op, int *status)
     if (n > 0) {
         op->bytes = (size_t)n;
         if ((size_t)n < room && loop__desc_short_read_drains(desc))
-            desc->flags &= (uint16_t)~DESC_READABLE;
+            desc->flags &= ~(uint32_t)DESC_READABLE;
     }
     *status = n > 0 ? 0 : n == 0 ? LOOP_EOF : (int)n;
     return ATTEMPT_DONE;

@@ -70,7 +70,14 @@ static ptrdiff_t write_without_sigpipe(int fd, const loop_buf_t *bufs, unsigned 
 
 ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigned nbufs)
 {
-    return is_socket ? loop__socket_send(fd, bufs, nbufs) : write_without_sigpipe(fd, bufs, nbufs);
+    ptrdiff_t n;
+
+    if (!is_socket)
+        return write_without_sigpipe(fd, bufs, nbufs);
+    do {
+        n = nbufs == 1 ? loop__socket_send(fd, bufs) : loop__socket_send_many(fd, bufs, nbufs);
+    } while (n == LOOP_EINTR);
+    return n;
 }
 
 ptrdiff_t loop__io_receive(int fd, struct op *op)

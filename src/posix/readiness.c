@@ -137,48 +137,63 @@ static void run_ready_for_write(struct desc *desc)
     }
 }
 
-/* A read into one buffer that stands alone is what a connection does most of the time. */
-static bool is_lone_read(const struct op *op, const struct desc *desc)
+/* Nothing to read, the end, or an error. */
+LOOP_APART static void lone_read_failed(struct desc *desc, struct op *op, ptrdiff_t n)
 {
-    return op->kind == OP_READ && op->nbufs == 1 && op->ready.link.next == &desc->reads && op->bufs->len > 0;
+    if (n == LOOP_EAGAIN)
+        desc->flags &= ~(uint32_t)DESC_READABLE;
+    else if (n == LOOP_EINTR)
+        run_queue(desc, &desc->reads, DESC_READABLE);
+    else
+        finish_parked(op, n == 0 ? LOOP_EOF : (int)n);
 }
 
-static void run_lone_read(struct desc *desc, struct op *op)
+static inline void run_lone_read(struct desc *desc, struct op *op)
 {
     const loop_buf_t *buf = op->bufs;
     ptrdiff_t n = desc->flags & DESC_SOCKET ? loop__socket_recv(desc->os.fd, buf->base, buf->len)
                                             : loop__io_read(desc->os.fd, buf, 1);
 
-    if (n > 0) {
-        op->bytes = (size_t)n;
-        if ((size_t)n < buf->len && loop__desc_short_read_drains(desc))
-            desc->flags &= (uint16_t)~DESC_READABLE;
-        list_remove(&op->ready.link);
-        if (loop__timer_started(&op->deadline))
-            loop__timer_unset(desc->handle.loop, &op->deadline);
-        loop__op_finish_clean(op, 0);
-    } else if (n == LOOP_EAGAIN) {
-        desc->flags &= (uint16_t)~DESC_READABLE;
-    } else {
-        finish_parked(op, n == 0 ? LOOP_EOF : (int)n);
+    if (n <= 0) {
+        lone_read_failed(desc, op, n);
+        return;
     }
+    op->bytes = (size_t)n;
+    if ((size_t)n < buf->len && loop__desc_short_read_drains(desc))
+        desc->flags &= ~(uint32_t)DESC_READABLE;
+    list_init(&desc->reads); /* it was alone */
+    if (loop__timer_started(&op->deadline))
+        loop__timer_unset(desc->handle.loop, &op->deadline);
+    loop__op_finish_clean(desc->handle.loop, op, 0);
 }
 
-void loop__readiness_run(struct desc *desc, unsigned edge)
+/* Several operations, or one that is not just a read. */
+LOOP_APART static void run_all(struct desc *desc, unsigned edge)
 {
     /* A connect looks at the socket's error, which reading would take away: it goes first. */
     if ((edge & EDGE_WRITE) && !list_empty(&desc->writes) && first_of(&desc->writes)->kind == OP_CONNECT)
         run_queue(desc, &desc->writes, DESC_WRITABLE);
-    if ((edge & EDGE_READ) && !list_empty(&desc->reads)) {
-        if (is_lone_read(first_of(&desc->reads), desc))
-            run_lone_read(desc, first_of(&desc->reads));
-        else
-            run_queue(desc, &desc->reads, DESC_READABLE);
-    }
-    if ((edge & EDGE_WRITE) && !list_empty(&desc->writes))
+    if (edge & EDGE_READ)
+        run_queue(desc, &desc->reads, DESC_READABLE);
+    if (edge & EDGE_WRITE) {
         run_queue(desc, &desc->writes, DESC_WRITABLE);
-    if ((edge & EDGE_WRITE) && !list_empty(&desc->reads))
         run_ready_for_write(desc);
+    }
+    if (list_empty(&desc->reads))
+        desc->flags &= ~(uint32_t)DESC_READS;
+    if (list_empty(&desc->writes))
+        desc->flags &= ~(uint32_t)DESC_WRITES;
+}
+
+void loop__readiness_run(struct desc *desc, unsigned edge)
+{
+    struct op *first = first_of(&desc->reads);
+
+    if ((edge & EDGE_READ) && !(desc->flags & DESC_WRITES) && !list_empty(&desc->reads) && first->kept == KEPT_READ &&
+        first->ready.link.next == &desc->reads)
+        run_lone_read(desc, first);
+    else
+        run_all(desc, edge);
 }
 
 void loop__readiness_resume(loop_t *loop, struct desc *desc)
@@ -193,7 +208,7 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen)
     (void)loop;
     desc->flags |= DESC_ARMED;
     if (seen == READ_EMPTY || (seen == READ_SHORT && loop__desc_short_read_drains(desc)))
-        desc->flags &= (uint16_t)~DESC_READABLE;
+        desc->flags &= ~(uint32_t)DESC_READABLE;
     if (desc->flags & DESC_READABLE)
         loop__desc_ready(desc, TODO_READ);
 }
@@ -216,7 +231,7 @@ static bool may_try(const struct op *op, bool first, bool ready)
     }
 }
 
-static int submit(loop_t *loop, struct op *op)
+LOOP_APART static int submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
     bool writing = loop__op_is_writing(op);
@@ -241,6 +256,7 @@ static int submit(loop_t *loop, struct op *op)
         return 0;
     }
     list_push(queue, &op->ready.link);
+    desc->flags |= writing ? DESC_WRITES : DESC_READS;
     if (outcome == ATTEMPT_YIELDED)
         loop__desc_ready(desc, TODO_RESUME);
     else if (writing && !(desc->flags & DESC_WRITABLE))
@@ -253,22 +269,30 @@ static int submit(loop_t *loop, struct op *op)
     return 0;
 }
 
+/* A write that did not go out as a whole. */
+LOOP_APART static int write_one_else(loop_t *loop, struct op *op, ptrdiff_t n)
+{
+    if (n == 0 || (n < 0 && n != LOOP_EAGAIN && n != LOOP_EINTR)) {
+        loop__op_finish(op, n < 0 ? (int)n : LOOP_EIO);
+        return 0;
+    }
+    if (n == LOOP_EAGAIN)
+        op->desc->flags &= ~(uint32_t)DESC_WRITABLE;
+    else if (n > 0)
+        loop__op_advance(op, (size_t)n);
+    return submit(loop, op);
+}
+
 /* One buffer that fits: nothing is copied, and nothing else looked at. */
-static int write_one(loop_t *loop, struct op *op)
+LOOP_APART static int write_one(loop_t *loop, struct op *op)
 {
     const loop_buf_t *buf = op->bufs;
-    ptrdiff_t n = loop__socket_send(op->desc->os.fd, buf, 1);
+    ptrdiff_t n = loop__socket_send(op->desc->os.fd, buf);
 
-    if (n == LOOP_EAGAIN) {
-        op->desc->flags &= (uint16_t)~DESC_WRITABLE;
-        return submit(loop, op);
-    }
-    if (n > 0 && n < (ptrdiff_t)buf->len) {
-        loop__op_advance(op, (size_t)n);
-        return submit(loop, op);
-    }
-    op->bytes = n > 0 ? (size_t)n : 0;
-    loop__op_finish_clean(op, n > 0 ? 0 : n < 0 ? (int)n : LOOP_EIO);
+    if (n != (ptrdiff_t)buf->len)
+        return write_one_else(loop, op, n);
+    op->bytes = (size_t)n;
+    loop__op_finish_clean(loop, op, 0);
     return 0;
 }
 
@@ -279,10 +303,11 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
     if (op->nbufs == 1 && op->kind == OP_READ && !op->kept && !(desc->flags & DESC_READABLE) && op->bufs->len > 0) {
         loop__op_keep_one(op);
         list_push(&desc->reads, &op->ready.link);
+        desc->flags |= DESC_READS;
         return 0;
     }
-    if (op->nbufs == 1 && op->kind == OP_WRITE && list_empty(&desc->writes) && op->bufs->len > 0 &&
-        (desc->flags & (DESC_WRITABLE | DESC_SOCKET)) == (DESC_WRITABLE | DESC_SOCKET))
+    if (op->nbufs == 1 && op->kind == OP_WRITE && op->bufs->len > 0 &&
+        (desc->flags & (DESC_WRITABLE | DESC_SOCKET | DESC_WRITES)) == (DESC_WRITABLE | DESC_SOCKET))
         return write_one(loop, op);
     return submit(loop, op);
 }

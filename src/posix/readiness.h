@@ -76,14 +76,14 @@ void loop__readiness_finish_queue(struct link *queue, int status);
 void loop__readiness_run(struct desc *desc, unsigned edge);
 
 /* The backend saw an event. */
-static inline void loop__readiness_edge(struct desc *desc, unsigned edge)
+static inline void loop__readiness_edge(loop_t *loop, struct desc *desc, unsigned edge)
 {
     unsigned flags = (desc->flags & ~(unsigned)DESC_UNSURE) | edge * DESC_READABLE;
 
-    desc->flags = (uint16_t)flags;
+    desc->flags = flags;
     if ((edge & EDGE_READ) && (flags & DESC_ARMED))
-        loop__desc_queue(desc, TODO_READ);
-    if (!list_empty(&desc->reads) || !list_empty(&desc->writes))
+        loop__desc_queue(loop, desc, TODO_READ);
+    if (flags & DESC_PARKED)
         loop__readiness_run(desc, edge);
 }
 

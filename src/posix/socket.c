@@ -98,7 +98,7 @@ static bool is_plain_tcp(int fd)
     return true;
 }
 
-int loop__fd_probe(loop_os_fd_t fd, uint16_t *flags)
+int loop__fd_probe(loop_os_fd_t fd, uint32_t *flags)
 {
     int type = 0;
     int listening = 0;
@@ -205,37 +205,42 @@ int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result)
     }
 }
 
+/*
+ * One call each: a loop for EINTR would keep the arguments, which costs as much again as all the rest. Non-blocking ones are
+ * hardly ever interrupted.
+ */
 ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len)
 {
-    for (;;) {
-        ssize_t n = loop__sys.recv(fd, base, len, 0);
+    ssize_t n = loop__sys.recv(fd, base, len, 0);
 
-        if (n >= 0)
-            return n;
-        if (errno != EINTR)
-            return loop__errno();
-    }
+    return n >= 0 ? n : loop__errno();
 }
 
-ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs)
+ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf)
 {
-    for (;;) {
-        ssize_t n;
+    ssize_t n = loop__sys.send(fd, buf->base, buf->len, MSG_NOSIGNAL);
 
-        if (nbufs == 1) {
-            n = loop__sys.send(fd, bufs->base, bufs->len, MSG_NOSIGNAL);
-        } else {
-            struct msghdr msg = {0};
+    return n >= 0 ? n : loop__errno();
+}
 
-            msg.msg_iov = loop__iovec(bufs);
-            msg.msg_iovlen = loop__iovec_count(nbufs);
-            n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
-        }
-        if (n >= 0)
-            return n;
-        if (errno != EINTR)
-            return loop__errno();
-    }
+ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf)
+{
+    ssize_t n = loop__sys.send(fd, buf->base, buf->len, MSG_NOSIGNAL);
+
+    if (n >= 0)
+        return n;
+    return errno == EINTR ? LOOP_EAGAIN : loop__errno();
+}
+
+ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs)
+{
+    struct msghdr msg = {0};
+    ssize_t n;
+
+    msg.msg_iov = loop__iovec(bufs);
+    msg.msg_iovlen = loop__iovec_count(nbufs);
+    n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
+    return n >= 0 ? n : loop__errno();
 }
 
 int loop__socket_shutdown(loop_os_fd_t fd)

@@ -7,8 +7,9 @@
  * part of the step before or after.
  *
  * Where sequential consistency is relied on. Spin interleaves whole steps in one order that all threads see. C11 promises that
- * for atomic operations without an explicit order, and the queue uses no others. Two pairs of steps need it, acquire and
- * release would not do: a poster exchanges `posted` and then `wake`; the loop stores `wake` and then loads `posted`.
+ * for atomic operations without an explicit order, and the queue uses one other. Two pairs of steps need it, acquire and
+ * release would not do: a poster exchanges `posted` and then `wake`; the loop stores WAKE_ASLEEP and then loads `posted`. That
+ * it is awake the loop stores without an order: other threads may see that late, at the latest when it stores again (late).
  *
  * What is checked, in every state that can be reached:
  *   - no wake-up is lost: when nothing can move any more, every accepted node has run (monitor, and the LTL formula)
@@ -68,6 +69,7 @@ byte posted = NIL;
 mtype wake = ASLEEP;
 byte posters;
 byte tasks = NIL;
+bool late;  /* WAKE_AWAKE was stored, and other threads do not see it yet */
 bool edge;  /* of the eventfd: every write makes one, the wait takes it, the counter is never read */
 bool freed; /* loop_close() returned */
 
@@ -315,9 +317,16 @@ inline take_tasks()
     fi
 }
 
-/* in wait_for_events() and in leave() */
+/* The loop's thread itself sees what it stored. */
+inline store()
+{
+    if :: atomic { late -> wake = AWAKE; late = false } SKIP
+}
+
+/* in wait_once() and in leave() */
 inline declare_asleep()
 {
+    store();
     if
     :: wake == AWAKE -> /* C: atomic_load(&loop->wake) */
         atomic { wake = ASLEEP; woken = false } /* C: atomic_store(&loop->wake, WAKE_ASLEEP) */
@@ -325,7 +334,7 @@ inline declare_asleep()
     fi
 }
 
-/* loop__tasks_waiting() */
+/* in wait_once() */
 inline look()
 {
     if :: atomic { posted != NIL -> waits = false } SKIP /* C: atomic_load(&loop->posted) */
@@ -349,7 +358,12 @@ inline turn()
         :: waits -> end_poll: atomic { edge -> edge = false }
         fi;
 #if MUTANT != NEVER_AWAKE
-        wake = AWAKE; /* C: atomic_store(&loop->wake, WAKE_AWAKE) */
+        if /* C: atomic_store_explicit(&loop->wake, WAKE_AWAKE, memory_order_relaxed) */
+        :: wake = AWAKE
+#if SCENARIO != 3 /* where a handler on this thread would have to see it */
+        :: late = true
+#endif
+        fi;
 #endif
         take_tasks();
         if
@@ -387,6 +401,7 @@ active proctype the_loop() provided (!in_handler)
     :: async_gone -> break
     od;
     /* loop__tasks_close() */
+    store();
     atomic { stack = posted; posted = (MUTANT == MARK_AFTER_RUN -> NIL : CLOSED) }; /* C: atomic_exchange(&loop->posted, &posted_closed) */
     reverse();
     run_tasks();
@@ -395,6 +410,13 @@ active proctype the_loop() provided (!in_handler)
 #endif
     atomic { posters == 0 || MUTANT == FREE_WITHOUT_WAIT -> freed = true }; /* C: atomic_load(&loop->posters) */
     assert(NOTHING_OWNED)
+}
+
+/* Some time the store is seen. */
+active proctype memory()
+{
+    end_memory:
+    do :: atomic { late -> wake = AWAKE; late = false } od
 }
 
 /* When nothing can move any more, nothing may have been forgotten. */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh: checks the model post.pml with spin: that it quotes the sources as they are, that its properties hold, and that each
-# of the mistakes it can be built with is found. About half a minute, at most 500 MB of memory.
+# of the mistakes it can be built with is found. About a minute, at most 1 GB of memory.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 model=$here/post.pml
