@@ -1,4 +1,7 @@
-/* loop: echo by TCP handles (try, write) and by operations (ops). */
+/*
+ * loop: echo by TCP handles (try, write), by TCP handles whose read deadline moves with every packet (deadline), and by operations,
+ * with callbacks (ops) and handed out by loop_wait() (wait).
+ */
 #include "bench.h"
 #include "loop.h"
 
@@ -15,9 +18,13 @@ struct connection {
         loop_desc_t desc;
     } as;
     loop_op_t op;
+    bool reads; /* of wait: op is a read */
     loop_buf_t buf;
     char *memory;
 };
+
+/* Operations that loop_wait() hands out at once. */
+#define BATCH 64
 
 static loop_t *loop;
 static uint64_t done;
@@ -39,6 +46,20 @@ static void try_read(loop_tcp_t *tcp, ptrdiff_t n, const loop_buf_t *buf)
     if (n <= 0 || loop_tcp_try_write(tcp, &answer, 1) != n)
         bench_fail("read and try_write");
     count((size_t)n);
+}
+
+/* ------------------------------------------------------------------------------------- and a deadline that moves -- */
+
+static void push_deadline(loop_tcp_t *tcp)
+{
+    if (loop_tcp_set_deadline(tcp, LOOP_READABLE, loop_now(loop) + LOOP_SEC(60)) != 0)
+        bench_fail("loop_tcp_set_deadline");
+}
+
+static void deadline_read(loop_tcp_t *tcp, ptrdiff_t n, const loop_buf_t *buf)
+{
+    push_deadline(tcp);
+    try_read(tcp, n, buf);
 }
 
 /* ---------------------------------------------------------------------------------------- write with a callback -- */
@@ -97,6 +118,54 @@ static void op_read_done(loop_op_t *op)
         bench_fail("loop_op_write");
 }
 
+/* ------------------------------------------------------------------------------- operations handed out by the batch -- */
+
+static void submit_read(struct connection *connection)
+{
+    connection->reads = true;
+    connection->buf.len = ROOM;
+    if (loop_op_read(&connection->as.desc, &connection->op, &connection->buf, 1, NULL) != 0)
+        bench_fail("loop_op_read");
+}
+
+static void wait_done(struct connection *connection)
+{
+    if (connection->op.status != 0)
+        bench_fail("an operation");
+    if (connection->reads) {
+        connection->reads = false;
+        connection->buf.len = connection->op.bytes;
+        if (loop_op_write(&connection->as.desc, &connection->op, &connection->buf, 1, NULL) != 0)
+            bench_fail("loop_op_write");
+    } else {
+        count(connection->op.bytes);
+        submit_read(connection);
+    }
+}
+
+static void serve_waits(void)
+{
+    loop_op_t *ops[BATCH];
+
+    while (done < goal) {
+        int n = loop_wait(loop, ops, BATCH, LOOP_FOREVER);
+
+        if (n < 0)
+            bench_fail("loop_wait");
+        for (int i = 0; i < n; i++)
+            wait_done(ops[i]->data);
+    }
+}
+
+/* Takes what closing cancelled. */
+static void drain_waits(void)
+{
+    loop_op_t *ops[BATCH];
+
+    while (loop_alive(loop))
+        BENCH_CHECK(loop_wait(loop, ops, BATCH, LOOP_FOREVER) >= 0);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- */
 
 static void open_connection(struct connection *connection, int fd, const char *mode)
@@ -104,10 +173,13 @@ static void open_connection(struct connection *connection, int fd, const char *m
     connection->memory = bench_calloc(1, ROOM);
     connection->buf.base = connection->memory;
     connection->buf.len = ROOM;
-    if (strcmp(mode, "ops") == 0) {
+    connection->op.data = connection;
+    if (strcmp(mode, "ops") == 0 || strcmp(mode, "wait") == 0) {
         BENCH_CHECK(loop_desc_attach(loop, &connection->as.desc, fd, LOOP_DESC_TCP | LOOP_DESC_OWNED) == 0);
-        connection->op.data = connection;
-        BENCH_CHECK(loop_op_read(&connection->as.desc, &connection->op, &connection->buf, 1, op_read_done) == 0);
+        if (mode[0] == 'w')
+            submit_read(connection);
+        else
+            BENCH_CHECK(loop_op_read(&connection->as.desc, &connection->op, &connection->buf, 1, op_read_done) == 0);
         return;
     }
     BENCH_CHECK(loop_tcp_init(loop, &connection->as.tcp) == 0);
@@ -115,10 +187,12 @@ static void open_connection(struct connection *connection, int fd, const char *m
     connection->as.handle.data = connection;
     if (strcmp(mode, "try") == 0)
         BENCH_CHECK(loop_tcp_read_start(&connection->as.tcp, NULL, try_read) == 0);
+    else if (strcmp(mode, "deadline") == 0)
+        BENCH_CHECK(loop_tcp_read_start(&connection->as.tcp, NULL, deadline_read) == 0);
     else if (strcmp(mode, "write") == 0)
         BENCH_CHECK(loop_tcp_read_start(&connection->as.tcp, give_buffer, write_read) == 0);
     else
-        bench_fail("the modes are try, write and ops");
+        bench_fail("the modes are try, deadline, write, ops and wait");
 }
 
 uint64_t echo_run(const struct echo_job *job)
@@ -129,10 +203,16 @@ uint64_t echo_run(const struct echo_job *job)
     BENCH_CHECK(loop_init(&loop, NULL) == 0);
     for (unsigned i = 0; i < job->connections; i++)
         open_connection(&connections[i], job->fds[i], job->mode);
-    BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 1);
+    if (strcmp(job->mode, "wait") == 0)
+        serve_waits();
+    else
+        BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 1);
     for (unsigned i = 0; i < job->connections; i++)
         BENCH_CHECK(loop_handle_close(&connections[i].as.handle, NULL) == 0);
-    BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 0);
+    if (strcmp(job->mode, "wait") == 0)
+        drain_waits();
+    else
+        BENCH_CHECK(loop_run(loop, LOOP_RUN_DEFAULT) == 0);
     BENCH_CHECK(loop_close(loop) == 0);
     for (unsigned i = 0; i < job->connections; i++)
         free(connections[i].memory);

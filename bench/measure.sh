@@ -90,7 +90,8 @@ echo_row() { # echo_row CONNECTIONS SHORT LONG CONTENDER MODE
 measure_echo() {
     for size in "1 1000 11000" "50 100 500"; do
         title "echo: one 64-byte round trip, ${size%% *} at a time"
-        for contender in "epoll try" "libev try" "libuv try" "libuv write" "loop try" "loop write" "loop ops"; do
+        for contender in "epoll try" "libev try" "libuv try" "libuv write" "loop try" "loop deadline" \
+            "loop write" "loop ops" "loop wait"; do
             # shellcheck disable=SC2086 # both are lists
             echo_row $size $contender
         done

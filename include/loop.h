@@ -1128,8 +1128,8 @@ typedef void (*loop_dump_cb)(const char *line, void *arg);
 
 /*
  * Describes the loop in lines of text: one for the loop, then for each handle one and one for each of its parked operations,
- * then one for each finished operation whose callback has not been called, then one for each started timer. A line is a word,
- * the type, the address, and KEY=VALUE pairs with one space between; docs/observing.md has the list. Keys keep their names,
+ * then one for each finished operation whose callback has not been called, then one for each started timer, then one for each
+ * piece of work that was accepted and has not come back. A line is a word, the type (of work its lane), the address, and KEY=VALUE pairs with one space between; docs/observing.md has the list. Keys keep their names,
  * meaning and order; new ones are added at the end. Allocates nothing. Callbacks: print, which must not change anything.
  */
 LOOP_EXTERN int loop_dump(loop_t *loop, loop_dump_cb print, void *arg);

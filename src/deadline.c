@@ -59,7 +59,7 @@ static int reserve(struct desc *desc, unsigned directions)
     return needed > 0 ? loop__timer_reserve(desc->handle.loop, needed) : 0;
 }
 
-static int set_deadline(struct desc *desc, unsigned directions, uint64_t due)
+LOOP_APART static int set_anew(struct desc *desc, unsigned directions, uint64_t due)
 {
     if (directions == 0 || (directions & ~(LOOP_READABLE | LOOP_WRITABLE)))
         return LOOP_EINVAL;
@@ -73,6 +73,21 @@ static int set_deadline(struct desc *desc, unsigned directions, uint64_t due)
         set_one(desc, LOOP_READABLE, due);
     if (directions & LOOP_WRITABLE)
         set_one(desc, LOOP_WRITABLE, due);
+    return 0;
+}
+
+/* What servers do with every packet is done here: a started deadline of one direction moves to later. One that is not started
+ * is due never. */
+LOOP_INLINE int set_deadline(struct desc *desc, unsigned directions, uint64_t due)
+{
+    loop_t *loop = desc->handle.loop;
+    struct timer_node *node = directions == LOOP_READABLE ? &desc->read_deadline : &desc->write_deadline;
+
+    if ((directions != LOOP_READABLE && directions != LOOP_WRITABLE) || due == LOOP_NO_DEADLINE || due <= node->due ||
+        !loop->now_valid || due <= loop->now)
+        return set_anew(desc, directions, due);
+    node->due = due;
+    node->seq = ++loop->timers.seq;
     return 0;
 }
 

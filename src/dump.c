@@ -198,6 +198,30 @@ static void dump_timer(struct line *line, const struct timer_node *node)
     end(line);
 }
 
+static const char *work_state_name(enum work_state state)
+{
+    switch (state) {
+    case WORK_QUEUED:
+        return "queued";
+    case WORK_RUNNING:
+        return "running";
+    default:
+        return "finished"; /* and posted, or just about to be */
+    }
+}
+
+static void dump_work(struct line *line, const struct work *work)
+{
+    /* In the child of a fork a lock may be held for ever by a thread that is not there. */
+    bool locks = !loop__pool_of_parent(work->loop->pool);
+    const char *lane;
+    enum work_state state = loop__pool_look(work, locks, &lane);
+
+    begin(line, "work", lane, work);
+    put(line, " state=%s", work_state_name(state));
+    end(line);
+}
+
 static size_t count_list(const struct link *list)
 {
     size_t n = 0;
@@ -247,5 +271,7 @@ int loop_dump(loop_t *loop, loop_dump_cb print, void *arg)
         if (loop->timers.entries[i].node != &loop->timers.none)
             dump_timer(&line, loop->timers.entries[i].node);
     }
+    for (struct link *link = loop->works.next; link != &loop->works; link = link->next)
+        dump_work(&line, CONTAINER_OF(link, struct work, all));
     return 0;
 }

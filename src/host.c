@@ -31,7 +31,7 @@ int64_t loop_next_timeout(loop_t *loop)
         return LOOP_EINVAL;
     if (loop__has_work(loop))
         return 0;
-    next = loop__timer_next(loop);
+    next = loop__timer_due(loop, UINT64_MAX);
     if (next == NULL)
         return FOREVER;
     /* Between turns the loop's time is old, and nobody tells when the host began to wait. */

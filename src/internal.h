@@ -120,15 +120,15 @@ static inline void loop__timer_unset(loop_t *loop, struct timer_node *node)
     loop->timers.live--;
 }
 
-/* The next node due, NULL if there is none. Makes the root live and true first. */
-static inline struct timer_node *loop__timer_next(loop_t *loop)
+/* The next node that is due until the given instant, NULL if there is none. Makes the root live and true if it may be one. */
+static inline struct timer_node *loop__timer_due(loop_t *loop, uint64_t until)
 {
     const struct timer_entry *root = loop->timers.entries;
 
-    if (loop->timers.count == 0)
+    if (loop->timers.count == 0 || root->due > until)
         return NULL;
     /* The sequence of `none` is no entry's. */
-    return root->seq == root->node->seq ? root->node : loop__timer_settle(&loop->timers);
+    return root->seq == root->node->seq ? root->node : loop__timer_settle(&loop->timers, until);
 }
 
 /* timer.c */
@@ -185,6 +185,8 @@ void loop__pool_leave(loop_pool_t *pool);
 int loop__pool_submit(loop_pool_t *pool, loop_lane lane, struct work *work);
 /* 0: a queued one was posted as LOOP_ECANCELED, now or before. LOOP_EBUSY: too late. */
 int loop__pool_cancel(struct work *work);
+/* Where work stands, and the name of its lane. locks: threads of this process may have it. */
+enum work_state loop__pool_look(const struct work *work, bool locks, const char **lane_name);
 /* Queues work again where it was in the parent: see loop__work_forked(). LOOP_EAGAIN. */
 int loop__pool_resubmit(struct work *work);
 /* Whether the pool came by a fork, and its threads are in another process. */

@@ -141,6 +141,20 @@ int loop__pool_cancel(struct work *work)
     return status == LOOP_ECANCELED ? 0 : LOOP_EBUSY;
 }
 
+enum work_state loop__pool_look(const struct work *work, bool locks, const char **lane_name)
+{
+    struct lane *lane = work->lane;
+    enum work_state state;
+
+    if (locks)
+        loop__mutex_lock(&lane->lock);
+    state = (enum work_state)work->state;
+    if (locks)
+        loop__mutex_unlock(&lane->lock);
+    *lane_name = lane->name;
+    return state;
+}
+
 /* -------------------------------------------------------------------------------------------------------------- life -- */
 
 static int lane_init(struct lane *lane)

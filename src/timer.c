@@ -152,8 +152,8 @@ void loop__timers_run(loop_t *loop)
     struct timer_node *node;
 
     /* What is started from here on is due now at the earliest and comes after last_seq: it waits for the next phase. */
-    while ((node = loop__timer_next(loop)) != NULL) {
-        if (node->due > now || (node->due == now && node->seq > last_seq))
+    while ((node = loop__timer_due(loop, now)) != NULL) {
+        if (node->due == now && node->seq > last_seq)
             break;
         switch ((enum timer_kind)node->kind) {
         case TIMER_HANDLE:

@@ -155,11 +155,11 @@ int loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_
     return 0;
 }
 
-struct timer_node *loop__timer_settle(struct timer_heap *heap)
+struct timer_node *loop__timer_settle(struct timer_heap *heap, uint64_t until)
 {
     if (heap->live < heap->count / 2)
         sweep(heap);
-    while (heap->count > 0) {
+    while (heap->count > 0 && heap->entries[0].due <= until) {
         struct timer_node *node = heap->entries[0].node;
 
         if (node == &heap->none) {

@@ -67,8 +67,8 @@ int loop__timer_reserve(struct loop *loop, uint32_t n);
 /* Starts a node; there must be room for it. */
 int loop__timer_add(struct timer_heap *heap, struct timer_node *node, uint64_t due);
 
-/* The slower parts of loop__timer_set and loop__timer_next, see internal.h. */
+/* The slower parts of loop__timer_set and loop__timer_due, see internal.h. */
 int loop__timer_sooner(struct timer_heap *heap, struct timer_node *node, uint64_t due);
-struct timer_node *loop__timer_settle(struct timer_heap *heap);
+struct timer_node *loop__timer_settle(struct timer_heap *heap, uint64_t until);
 
 #endif

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "op_fixture.h"
+#include "work_fixture.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -324,6 +325,31 @@ static void a_dump_inside_of_a_walk_has_every_handle_once(void **state)
     support_finish(loop);
 }
 
+static void work_says_in_which_lane_it_stands_and_how_far_it_is(void **state)
+{
+    loop_pool_t *pool = pool_of(1, 1);
+    struct gate gate;
+    struct item running;
+    struct item queued;
+
+    (void)state;
+    gate_init(&gate);
+    begin_known();
+    assert_ok(loop_set_pool(loop, pool));
+    assert_ok(item_submit(loop, &running, LOOP_LANE_SLOW, &gate));
+    gate_await(&gate, 1);
+    assert_ok(item_submit(loop, &queued, LOOP_LANE_SLOW, &gate));
+    know(&running.work);
+    know(&queued.work);
+    assert_non_null(strstr(dump(), "work loop-slow B state=running\nwork loop-slow C state=queued\n"));
+    assert_ok(loop_work_cancel(&queued.work));
+    assert_non_null(strstr(dump(), "work loop-slow C state=finished\n"));
+    gate_open(&gate);
+    support_finish(loop);
+    assert_ok(loop_pool_destroy(pool));
+    gate_destroy(&gate);
+}
+
 static void every_kind_of_operation_has_its_name(void **state)
 {
     static const char *const names[] = {"unknown", "read",  "write",   "receive", "send",
@@ -347,4 +373,5 @@ LOOP_TEST_MAIN(TEST(an_empty_loop_is_one_line), TEST(timers_phases_and_asyncs_sa
                TEST(signals_and_polls_say_what_they_watch), TEST(descriptors_list_their_operations),
                TEST(streams_show_their_state_and_their_queue), TEST(a_callback_may_dump),
                TEST(a_timer_that_is_overdue_has_a_negative_time), TEST(a_dump_inside_of_a_walk_has_every_handle_once),
-               TEST(every_kind_of_operation_has_its_name), TEST(wrong_arguments_are_refused))
+               TEST(work_says_in_which_lane_it_stands_and_how_far_it_is), TEST(every_kind_of_operation_has_its_name),
+               TEST(wrong_arguments_are_refused))

@@ -33,6 +33,32 @@ static void a_timer_fires_once_and_never_early(void **state)
     support_finish(loop);
 }
 
+/* The loop may wake for the time that a timer was moved away from, and then goes on waiting. */
+static void a_timer_moved_to_later_ends_no_turn_at_its_old_time(void **state)
+{
+    loop_metrics_t metrics = {.size = sizeof(metrics)};
+    loop_timer_t timer;
+    loop_timer_t stopped;
+    uint64_t begin;
+
+    (void)state;
+    loop = support_loop();
+    fired = 0;
+    assert_ok(loop_timer_init(loop, &timer));
+    assert_ok(loop_timer_init(loop, &stopped));
+    begin = loop_now(loop);
+    assert_ok(loop_timer_start(&timer, count, LOOP_MS(15), 0));
+    assert_ok(loop_timer_start(&stopped, count, LOOP_MS(12), 0));
+    assert_ok(loop_timer_start(&timer, count, LOOP_MS(40), 0));
+    assert_ok(loop_timer_stop(&stopped));
+    assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 0);
+    assert_int_equal(fired, 1);
+    assert_true(fired_at - begin >= LOOP_MS(40));
+    assert_ok(loop_metrics(loop, &metrics));
+    assert_int_equal(metrics.turns, 1);
+    support_finish(loop);
+}
+
 #define MANY 10000
 
 static loop_timer_t many[MANY];
@@ -284,8 +310,8 @@ static void any_sequence_of_starts_moves_and_stops_fires_what_the_model_says(voi
     support_finish(loop);
 }
 
-LOOP_TEST_MAIN(TEST(a_timer_fires_once_and_never_early), TEST(timers_of_one_instant_run_in_start_order),
-               TEST(a_moved_timer_keeps_only_its_last_time),
+LOOP_TEST_MAIN(TEST(a_timer_fires_once_and_never_early), TEST(a_timer_moved_to_later_ends_no_turn_at_its_old_time),
+               TEST(timers_of_one_instant_run_in_start_order), TEST(a_moved_timer_keeps_only_its_last_time),
                TEST(a_timer_moved_to_the_same_instant_runs_after_those_started_before),
                TEST(a_repeating_timer_repeats_until_it_is_stopped),
                TEST(a_timer_started_with_0_in_a_callback_waits_for_the_next_turn),
