@@ -51,6 +51,7 @@ struct loop_backend {
     int (*detach)(loop_t *loop, struct desc *desc, bool live);
 
     /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Else loop__op_refuse(): none does, nothing was done.
+     * Of a write op->bytes may have gone out before, and without DESC_WRITABLE the socket was full a moment ago.
      * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
      * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. Sets
      * op->started once the connection is under way. */

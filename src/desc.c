@@ -28,7 +28,7 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
 void loop__desc_set_fd(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 {
     desc->os.fd = fd;
-    desc->flags = (desc->flags & DESC_EXPIRED) | flags;
+    desc->flags = (desc->flags & (DESC_EXPIRED | DESC_SEALED)) | flags;
 }
 
 struct desc *loop__desc_of(struct handle *handle)
@@ -122,12 +122,8 @@ void loop__desc_dispatch(struct desc *desc)
     if (todo & TODO_DRAIN)
         called = loop__stream_drained((struct stream *)desc);
     if ((todo & TODO_READ) && !(desc->handle.flags & HANDLE_CLOSING)) {
-        if (desc->flags & DESC_LISTENER) {
-            called = loop__tcp_acceptable((struct stream *)desc) || called;
-        } else if (desc->handle.type == LOOP_TCP) {
-            loop__stream_readable((struct stream *)desc);
-            called = called || loop->futile != futile;
-        }
+        loop__stream_readable((struct stream *)desc);
+        called = called || loop->futile != futile;
     }
     loop->futile = called ? futile - 1 : futile;
 }

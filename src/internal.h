@@ -8,6 +8,7 @@
 #include "types.h"
 
 #include "backend.h"
+#include "platform.h"
 #include "probe.h"
 
 /* run.c */
@@ -228,6 +229,8 @@ struct desc *loop__desc_of(struct handle *handle);
 /* op.c */
 /* Gives an operation to the backend, or ends it: the deadline of its direction has passed, or the connect before it failed. */
 int loop__op_hand_over(struct op *op);
+/* The rest of a write of one buffer of which n bytes went out, or an error came. */
+int loop__op_sent(struct op *op, ptrdiff_t n);
 /* Also notes what the operation has back if there is no memory for a copy of so many. */
 int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
 /* Checks the buffers, fills in and submits: for all that loop__op_is_one_buf() is not. */
@@ -251,10 +254,22 @@ void loop__deadline_expired(struct desc *desc, unsigned which);
 
 /* stream.c */
 void loop__stream_init(struct stream *stream);
+
+/* Sets and clears flags, of which STREAM_CONNECTED and STREAM_SHUT decide whether the descriptor is sealed. */
+static inline void loop__stream_set(struct stream *stream, uint32_t set, uint32_t clear)
+{
+    stream->flags = (stream->flags & ~clear) | set;
+    if ((stream->flags & (STREAM_CONNECTED | STREAM_SHUT)) == STREAM_CONNECTED)
+        stream->desc.flags &= ~(uint32_t)DESC_SEALED;
+    else
+        stream->desc.flags |= DESC_SEALED;
+}
+
 int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_read_cb cb);
 int loop__stream_read_stop(struct stream *stream);
 int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
-ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
+/* What loop__stream_try_write() leaves: several buffers, or a reason why nothing can be tried now. */
+ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
 /* A connect or shutdown is about to be delivered. */
 void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status);
@@ -359,15 +374,21 @@ LOOP_INLINE void loop__op_fill(struct op *op, struct desc *desc, enum op_kind ki
     op->expired = 0;
 }
 
+/* From here until loop__op_let_go() the operation is the library's. */
+LOOP_INLINE void loop__op_accept(loop_t *loop, struct op *op)
+{
+    op->desc->inflight++;
+    loop->active_ops++;
+    loop->metrics.submitted++;
+    LOOP_PROBE4(submit, loop, op->desc, op, op->kind);
+}
+
 LOOP_INLINE int loop__op_submit(struct op *op)
 {
     struct desc *desc = op->desc;
     loop_t *loop = desc->handle.loop;
 
-    desc->inflight++;
-    loop->active_ops++;
-    loop->metrics.submitted++;
-    LOOP_PROBE4(submit, loop, desc, op, op->kind);
+    loop__op_accept(loop, op);
     if (desc->flags & (DESC_EXPIRED | DESC_FAILED))
         return loop__op_hand_over(op);
     return loop->backend->submit(loop, op);
@@ -393,6 +414,32 @@ LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status)
     }
     LOOP_PROBE4(complete, loop, op, status, op->bytes);
     loop__made_ready(loop);
+}
+
+/* loop__op_submit() of a write of one buffer, which mostly goes out as a whole: nothing is copied then, nothing else looked at. */
+LOOP_INLINE int loop__op_submit_write(struct op *op)
+{
+    const uint32_t all = DESC_SOCKET | DESC_WRITABLE | DESC_WRITES | DESC_EXPIRED | DESC_FAILED;
+    struct desc *desc = op->desc;
+    loop_t *loop = desc->handle.loop;
+    ptrdiff_t n;
+
+    if ((desc->flags & all) != (DESC_SOCKET | DESC_WRITABLE) || op->bufs->len == 0)
+        return loop__op_submit(op);
+    loop__op_accept(loop, op);
+    n = loop__socket_send(desc->os.fd, op->bufs);
+    if (n != (ptrdiff_t)op->bufs->len)
+        return loop__op_sent(op, n);
+    op->bytes = (size_t)n;
+    loop__op_finish_clean(loop, op, 0);
+    return 0;
+}
+
+LOOP_INLINE ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
+{
+    if ((stream->desc.flags & (DESC_SEALED | DESC_WRITE_EXPIRED | DESC_WRITES)) || nbufs != 1 || bufs == NULL)
+        return loop__stream_try_write_else(stream, bufs, nbufs);
+    return loop__socket_try_send(stream->desc.os.fd, bufs);
 }
 
 /* The operation leaves the library, whose last look at it this is. */

@@ -53,6 +53,21 @@ LOOP_APART int loop__op_transfer(struct op *op, struct desc *desc, enum op_kind 
     return loop__op_submit(op);
 }
 
+LOOP_APART int loop__op_sent(struct op *op, ptrdiff_t n)
+{
+    loop_t *loop = op->desc->handle.loop;
+
+    if (n == 0 || (n < 0 && n != LOOP_EAGAIN && n != LOOP_EINTR)) {
+        loop__op_finish(op, n < 0 ? (int)n : LOOP_EIO);
+        return 0;
+    }
+    if (n == LOOP_EAGAIN)
+        op->desc->flags &= ~(uint32_t)DESC_WRITABLE;
+    else if (n > 0)
+        loop__op_advance(op, (size_t)n);
+    return loop->backend->submit(loop, op);
+}
+
 /* What is refused for lack of memory has many buffers, was not kept, and is as it was. */
 static void give_back(struct op *op)
 {
@@ -339,7 +354,7 @@ LOOP_INLINE int transfer(loop_desc_t *desc, loop_op_t *public_op, enum op_kind k
     if (!loop__op_is_one_buf(bufs, nbufs))
         return loop__op_transfer(op, (struct desc *)desc, kind, bufs, nbufs, cb);
     loop__op_fill(op, (struct desc *)desc, kind, bufs, 1, cb);
-    return loop__op_submit(op);
+    return kind == OP_WRITE ? loop__op_submit_write(op) : loop__op_submit(op);
 }
 
 static int accept_connections(loop_desc_t *desc, loop_op_t *public_op, loop_op_cb cb, bool stream)

@@ -141,7 +141,7 @@ LOOP_INLINE void dispatch_one(struct ready *ready)
 
     if (ready->kind == READY_OP) {
         loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
-    } else if (ready->kind == READY_STREAM && desc->ready.todo == TODO_READ) {
+    } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         desc->ready.todo = 0;
         loop__stream_readable((struct stream *)desc);
     } else if (ready->kind == READY_POLL) {
@@ -162,12 +162,12 @@ LOOP_INLINE bool dispatch(loop_t *loop, int rounds, bool timed)
         struct link batch;
 
         list_take(&loop->ready, &batch);
-        do {
+        while (!list_empty(&batch)) {
             dispatch_one(CONTAINER_OF(list_pop(&batch), struct ready, link));
             count++;
             if (timed)
                 loop__metrics_lap(loop);
-        } while (!list_empty(&batch));
+        }
     }
     return count != loop->futile;
 }
@@ -213,10 +213,29 @@ LOOP_APART static void run_before_wait(loop_t *loop)
     loop__phase_run(loop, PHASE_PREPARE);
 }
 
-LOOP_APART static void run_after_dispatch(loop_t *loop)
+LOOP_APART static void run_extras(loop_t *loop)
 {
     loop__phase_run(loop, PHASE_CHECK);
     loop__handles_run_closing(loop);
+}
+
+static inline void run_after_dispatch(loop_t *loop)
+{
+    if (loop->extras != 0)
+        run_extras(loop);
+    if (loop->timers.count > 0)
+        loop__timers_run(loop);
+}
+
+/* The rest of a turn whose wait failed, or ended for nothing. */
+LOOP_APART static int turn_else(loop_t *loop, uint64_t end, int error)
+{
+    if (error != 0)
+        (void)run_posted(loop, dispatch_apart(loop, DISPATCH_ROUNDS));
+    else
+        error = go_on_waiting(loop, end);
+    run_after_dispatch(loop);
+    return error;
 }
 
 /* One turn, whose wait lasts until the given instant at the most; needs_life: only while something keeps the loop alive. */
@@ -228,20 +247,17 @@ LOOP_INLINE int turn(loop_t *loop, uint64_t end, bool needs_life)
     loop->metrics.turns++;
     if (!list_empty(&loop->ready) || loop->extras != 0) {
         run_before_wait(loop);
-        if (needs_life && !alive(loop))
+        if (!may_wait(loop) || (needs_life && !alive(loop)))
             end = 0;
     }
-    if (!may_wait(loop))
-        end = 0;
     error = wait_for_events(loop, end);
+    if (error != 0)
+        return turn_else(loop, end, error);
     called = loop->metrics.timed ? dispatch_apart(loop, DISPATCH_ROUNDS) : dispatch(loop, DISPATCH_ROUNDS, false);
-    if (!run_posted(loop, called) && end != 0 && error == 0)
-        error = go_on_waiting(loop, end);
-    if (loop->extras != 0)
-        run_after_dispatch(loop);
-    if (loop->timers.count > 0)
-        loop__timers_run(loop);
-    return error;
+    if (!run_posted(loop, called) && end != 0)
+        return turn_else(loop, end, 0);
+    run_after_dispatch(loop);
+    return 0;
 }
 
 LOOP_APART static int single_turn(loop_t *loop, uint64_t end, bool needs_life)
@@ -296,7 +312,7 @@ static int run_turns(loop_t *loop, loop_run_mode mode, uint64_t end)
     } else {
         if (loop->timers.count > 0 && !is_stopping(loop) && alive(loop))
             loop__timers_run(loop);
-        while (error == 0 && !is_stopping(loop) && list_empty(&loop->done) && alive(loop))
+        while (error == 0 && !(loop->extras & (EXTRA_STOP | EXTRA_DONE)) && alive(loop))
             error = turn(loop, end, true);
     }
     return error == 0 && !list_empty(&loop->done) ? LOOP_EAGAIN : error;

@@ -11,7 +11,7 @@ void loop__stream_init(struct stream *stream)
     stream->cb.read = NULL;
     stream->alloc_cb = NULL;
     stream->os.accepted = LOOP_INVALID_FD;
-    stream->desc.ready.kind = READY_STREAM;
+    stream->desc.flags |= DESC_SEALED;
     stream->queued = 0;
     stream->low = 0;
     stream->high = 0;
@@ -115,26 +115,26 @@ LOOP_APART static void read_part(struct stream *stream, ptrdiff_t n, const loop_
         loop->backend->arm(loop, &stream->desc, seen);
 }
 
-/* Reading was stopped since, or its deadline has passed. */
+/* It accepts; or reading was stopped since, or its deadline has passed. */
 LOOP_APART static void read_not_at_all(struct stream *stream)
 {
     if (stream->flags & STREAM_READING)
         end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
-    else
+    else if (!(stream->flags & STREAM_LISTENING) || !loop__tcp_acceptable(stream))
         stream->desc.handle.loop->futile++;
 }
 
-static inline void read_into(struct stream *stream, const loop_buf_t *buf)
+/* A read of so much room gave n. */
+LOOP_INLINE void read_done(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf, size_t room)
 {
-    ptrdiff_t n = loop__socket_recv(stream->desc.os.fd, buf->base, buf->len);
-
-    if (n <= 0) {
-        read_nothing(stream, n, buf);
-    } else if ((size_t)n == buf->len || !loop__desc_short_read_drains(&stream->desc)) {
-        read_part(stream, n, buf);
-    } else {
+    /* Neither nothing nor all; what is not above 0 is far beyond any room here, so that one comparison tells. */
+    if ((size_t)n - 1 < room - 1 && loop__desc_short_read_drains(&stream->desc)) {
         stream->desc.flags &= ~(uint32_t)DESC_READABLE;
         stream->cb.read((loop_tcp_t *)stream, n, buf);
+    } else if (n <= 0) {
+        read_nothing(stream, n, buf);
+    } else {
+        read_part(stream, n, buf);
     }
 }
 
@@ -143,17 +143,26 @@ LOOP_APART static void read_into_given(struct stream *stream)
     loop_buf_t buf;
 
     if (ask_for_buffer(stream, &buf))
-        read_into(stream, &buf);
+        read_done(stream, loop__socket_recv(stream->desc.os.fd, buf.base, buf.len), &buf, buf.len);
+}
+
+LOOP_INLINE const loop_buf_t *scratch_of(const struct stream *stream)
+{
+    return &stream->desc.handle.loop->scratch;
 }
 
 void loop__stream_readable(struct stream *stream)
 {
-    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & DESC_READ_EXPIRED))
+    ptrdiff_t n;
+
+    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & DESC_READ_EXPIRED)) {
         read_not_at_all(stream);
-    else if (stream->alloc_cb != NULL)
+    } else if (stream->alloc_cb != NULL) {
         read_into_given(stream);
-    else
-        read_into(stream, &stream->desc.handle.loop->scratch);
+    } else {
+        n = loop__socket_recv(stream->desc.os.fd, scratch_of(stream)->base, SCRATCH_SIZE);
+        read_done(stream, n, scratch_of(stream), SCRATCH_SIZE);
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -176,11 +185,11 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
     if (!loop__op_is_one_buf(bufs, nbufs))
         return loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
     loop__op_fill(op, &stream->desc, OP_WRITE, bufs, 1, cb);
-    return loop__op_submit(op);
+    return loop__op_submit_write(op);
 }
 
 /* Several buffers, or a reason why nothing can be tried now. */
-LOOP_APART static ptrdiff_t try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
+ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = writable(stream);
     ptrdiff_t n;
@@ -199,15 +208,6 @@ LOOP_APART static ptrdiff_t try_write_else(const struct stream *stream, const lo
     return n;
 }
 
-ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
-{
-    const uint32_t open = stream->flags & (STREAM_CONNECTED | STREAM_SHUT);
-
-    if (open != STREAM_CONNECTED || (stream->desc.flags & (DESC_WRITE_EXPIRED | DESC_WRITES)) || nbufs != 1)
-        return try_write_else(stream, bufs, nbufs);
-    return bufs != NULL ? loop__socket_try_send(stream->desc.os.fd, bufs) : LOOP_EINVAL;
-}
-
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)
 {
     int error = writable(stream);
@@ -219,7 +219,7 @@ int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)
     loop__op_fill(op, &stream->desc, OP_SHUTDOWN, NULL, 0, cb);
     error = loop__op_submit(op);
     if (error == 0)
-        stream->flags |= STREAM_SHUT;
+        loop__stream_set(stream, STREAM_SHUT, 0);
     return error;
 }
 
@@ -228,8 +228,8 @@ void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status)
     if (kind == OP_CONNECT)
         loop__tcp_connect_done(stream, status);
     /* Ended before its turn, it has shut nothing. */
-    else if (status == LOOP_ECANCELED || status == LOOP_ETIMEDOUT)
-        stream->flags &= ~(uint32_t)STREAM_SHUT;
+    else if ((status == LOOP_ECANCELED || status == LOOP_ETIMEDOUT) && !(stream->desc.handle.flags & HANDLE_CLOSING))
+        loop__stream_set(stream, 0, STREAM_SHUT);
 }
 
 void loop__stream_queue(struct stream *stream, size_t n)

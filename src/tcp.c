@@ -82,7 +82,7 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
         return error;
     tcp->flags |= other;
     if (connected) {
-        tcp->flags |= STREAM_CONNECTED;
+        loop__stream_set(tcp, STREAM_CONNECTED, 0);
         return 0;
     }
     keep_socket(tcp, fd);
@@ -142,7 +142,6 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.read_deadline);
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.write_deadline);
         tcp->desc.read_deadline.kind = TIMER_ACCEPT_PAUSE;
-        tcp->desc.ready.kind = READY_DESC;
         tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST);
     }
     tcp->flags |= STREAM_LISTENING;
@@ -246,7 +245,7 @@ int loop_tcp_accept(loop_tcp_t *public_server, loop_tcp_t *public_client)
     error = loop__desc_attach(&client->desc, server->os.accepted, socket_flags(other));
     if (error != 0)
         return error;
-    client->flags |= STREAM_CONNECTED | other;
+    loop__stream_set(client, STREAM_CONNECTED | other, 0);
     accepted(server);
     return 0;
 }
@@ -301,7 +300,7 @@ void loop__tcp_connect_done(struct stream *tcp, int status)
         return;
     tcp->flags &= ~(uint32_t)STREAM_CONNECTING;
     if (status == 0)
-        tcp->flags |= STREAM_CONNECTED;
+        loop__stream_set(tcp, STREAM_CONNECTED, 0);
     loop__handle_stop(&tcp->desc.handle);
 }
 

@@ -36,7 +36,6 @@
 
 enum ready_kind {
     READY_OP,
-    READY_STREAM, /* a descriptor that is a stream, and mostly stands there to be read */
     READY_DESC,
     READY_POLL
 };
@@ -208,7 +207,8 @@ enum desc_flag {
         8192, /* a connect under way failed: what is written goes nowhere. Of a descriptor until it was told */
     DESC_READS = 16384,  /* where it is clear, no operation stands among the reads, so that one look is enough */
     DESC_WRITES = 32768, /* the same of the writes */
-    DESC_PARKED = DESC_READS | DESC_WRITES
+    DESC_PARKED = DESC_READS | DESC_WRITES,
+    DESC_SEALED = 65536 /* of a stream: it is not connected, or shut. Nothing may be written at once */
 };
 
 struct desc {

@@ -197,6 +197,9 @@ static void check_stream(const struct tally *tally, const struct stream *stream,
           stream);
     HOLDS(((flags & STREAM_LISTENING) != 0) == ((desc->flags & DESC_LISTENER) != 0), stream);
     HOLDS(((flags & STREAM_PAUSED) != 0) == paused, stream);
+    if (!closing)
+        HOLDS(((desc->flags & DESC_SEALED) == 0) == ((flags & (STREAM_CONNECTED | STREAM_SHUT)) == STREAM_CONNECTED),
+              stream);
     HOLDS(stream->os.accepted == LOOP_INVALID_FD || (flags & STREAM_LISTENING), stream);
     HOLDS(stream->drain_cb == NULL || stream->queued <= stream->high || (flags & STREAM_ABOVE), stream);
     if (tally->settled) {

@@ -350,7 +350,7 @@ LOOP_INLINE void caller_event(loop_t *loop, const struct epoll_event *event)
 {
     struct desc *desc = event_caller(backend_of(loop), event->data.u64);
 
-    if ((event->data.u64 & TAG_MASK) == TAG_LEVEL)
+    if (event->data.u64 & TAG_LEVEL & ~TAG_CALLER)
         level_event(backend_of(loop), desc, event->events);
     else if (desc != NULL)
         edge(loop, desc, event->events);

@@ -269,33 +269,6 @@ LOOP_APART static int submit(loop_t *loop, struct op *op)
     return 0;
 }
 
-/* A write that did not go out as a whole. */
-LOOP_APART static int write_one_else(loop_t *loop, struct op *op, ptrdiff_t n)
-{
-    if (n == 0 || (n < 0 && n != LOOP_EAGAIN && n != LOOP_EINTR)) {
-        loop__op_finish(op, n < 0 ? (int)n : LOOP_EIO);
-        return 0;
-    }
-    if (n == LOOP_EAGAIN)
-        op->desc->flags &= ~(uint32_t)DESC_WRITABLE;
-    else if (n > 0)
-        loop__op_advance(op, (size_t)n);
-    return submit(loop, op);
-}
-
-/* One buffer that fits: nothing is copied, and nothing else looked at. */
-LOOP_APART static int write_one(loop_t *loop, struct op *op)
-{
-    const loop_buf_t *buf = op->bufs;
-    ptrdiff_t n = loop__socket_send(op->desc->os.fd, buf);
-
-    if (n != (ptrdiff_t)buf->len)
-        return write_one_else(loop, op, n);
-    op->bytes = (size_t)n;
-    loop__op_finish_clean(loop, op, 0);
-    return 0;
-}
-
 int loop__readiness_submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
@@ -306,9 +279,6 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
         desc->flags |= DESC_READS;
         return 0;
     }
-    if (op->nbufs == 1 && op->kind == OP_WRITE && op->bufs->len > 0 &&
-        (desc->flags & (DESC_WRITABLE | DESC_SOCKET | DESC_WRITES)) == (DESC_WRITABLE | DESC_SOCKET))
-        return write_one(loop, op);
     return submit(loop, op);
 }
 
