@@ -227,8 +227,8 @@ typedef struct loop_getnameinfo_request loop_getnameinfo_t;
 #define LOOP_SEC(n) ((uint64_t)(n)*1000000000u)
 
 /*
- * Where a loop, or a pool, gets its memory. One function does all: size 0 frees ptr (and returns NULL), ptr NULL allocates, else it
- * resizes as realloc(3) does. It returns NULL when there is no memory; the old block is then unchanged. Results are
+ * Where a loop, or a pool, gets its memory. One function does all: size 0 frees ptr (and returns NULL), ptr NULL allocates,
+ * else it resizes as realloc(3) does. It returns NULL when there is no memory; the old block is then unchanged. Results are
  * aligned for any object. Called on the loop's thread only; that of a pool inside loop_pool_create() and
  * loop_pool_destroy() only.
  */
@@ -828,7 +828,7 @@ LOOP_EXTERN loop_handle_t *loop_op_get_handle(const loop_op_t *op);
  * finished operations that have no callback are stored in ops, in the order in which they finished. What is left over comes
  * with the next call. The wait lasts until there are events, a timer was due, another thread posted, or timeout ns are over
  * (0: no waiting; LOOP_FOREVER); unlike loop_run() it waits also when nothing keeps the loop alive, because others may post.
- * It does not wait after a loop_stop().
+ * It does not wait if something was ready before, nor after a loop_stop().
  * Returns the number of operations stored; 0 is no end: callbacks may have run, or the time is over.
  * Errors: LOOP_EINVAL (n < 1, or another thread than before); LOOP_EBUSY (called from a callback of this loop); what the
  * system's wait reports when it fails for good; finished operations are kept for the next call.
@@ -879,7 +879,8 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
 /*
  * Prepares a descriptor for being polled, and makes it non-blocking. It stays the caller's: its owner closes the handle
  * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the number
- * next; but its own events may go on as long as a duplicate of it is open, until the handle is stopped.
+ * next; but its own events may go on as long as a duplicate of it is open, until the handle is stopped. After loop_backend_fd()
+ * was called they go on even then: the kernel cannot be told to forget them, and the loop never sleeps.
  * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
  * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
  * call. Source: epoll_ctl(2).

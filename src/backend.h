@@ -10,6 +10,8 @@
 
 #include "loop.h"
 
+#include "compiler.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

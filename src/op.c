@@ -232,8 +232,8 @@ static void connect_failed(struct op *op)
         return;
     if (op->desc->handle.type == LOOP_TCP)
         loop__tcp_connect_failed((struct stream *)op->desc);
-    /* One that was never under way tells nothing about those beside it. */
-    if (op->started && op->kept) {
+    /* One that was ended before its turn tells nothing about those beside it. */
+    if (op->started) {
         op->desc->flags |= DESC_FAILED;
         loop__op_end_queue(&op->desc->writes, false);
     }
@@ -279,7 +279,7 @@ void loop__op_told(struct op *op)
 {
     if (op->desc->handle.type == LOOP_TCP)
         loop__stream_op_done((struct stream *)op->desc, (enum op_kind)op->kind, op->status);
-    else
+    else if (op->started)
         op->desc->flags &= ~(uint32_t)DESC_FAILED;
 }
 

@@ -89,7 +89,7 @@ int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result);
 ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len);
 /* Bytes, or a negative error: LOOP_EINTR too. */
 ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf);
-/* The same, but interrupted is as if there were no room. */
+/* The same, but never LOOP_EINTR. */
 ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf);
 ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs);
 int loop__socket_shutdown(loop_os_fd_t fd);

@@ -135,6 +135,14 @@ LOOP_INLINE int wait_for_events(loop_t *loop, uint64_t end)
 
 /* ---------------------------------------------------------------------------------------------------------- dispatch -- */
 
+LOOP_APART static void dispatch_desc(struct desc *desc)
+{
+    if (desc->ready.kind == READY_POLL)
+        loop__poll_dispatch((struct poll *)desc);
+    else
+        loop__desc_dispatch(desc);
+}
+
 LOOP_INLINE void dispatch_one(struct ready *ready)
 {
     struct desc *desc = CONTAINER_OF(ready, struct desc, ready);
@@ -142,12 +150,10 @@ LOOP_INLINE void dispatch_one(struct ready *ready)
     if (ready->kind == READY_OP) {
         loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
-        desc->ready.todo = 0;
+        ready->todo = 0;
         loop__stream_readable((struct stream *)desc);
-    } else if (ready->kind == READY_POLL) {
-        loop__poll_dispatch((struct poll *)desc);
     } else {
-        loop__desc_dispatch(desc);
+        dispatch_desc(desc);
     }
 }
 
@@ -355,7 +361,7 @@ int loop_wait(loop_t *loop, loop_op_t **ops, int n, uint64_t timeout)
         return count;
     if (timeout != 0 && end == 0)
         end = loop__add_saturated(loop__now(loop), timeout);
-    count = single_turn(loop, end, false);
+    count = single_turn(loop, has_results(loop) ? 0 : end, false); /* as LOOP_RUN_ONCE */
     /* Last, so that a close callback comes only after the caller has seen the operations of its handle. */
     if (count == 0)
         count = loop__op_deliver(loop, ops, n);

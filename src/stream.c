@@ -141,9 +141,14 @@ LOOP_INLINE void read_done(struct stream *stream, ptrdiff_t n, const loop_buf_t 
 LOOP_APART static void read_into_given(struct stream *stream)
 {
     loop_buf_t buf;
+    ptrdiff_t n;
 
-    if (ask_for_buffer(stream, &buf))
-        read_done(stream, loop__socket_recv(stream->desc.os.fd, buf.base, buf.len), &buf, buf.len);
+    if (!ask_for_buffer(stream, &buf))
+        return;
+    do {
+        n = loop__socket_recv(stream->desc.os.fd, buf.base, buf.len);
+    } while (n == LOOP_EINTR); /* the buffer stays */
+    read_done(stream, n, &buf, buf.len);
 }
 
 LOOP_INLINE const loop_buf_t *scratch_of(const struct stream *stream)

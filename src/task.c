@@ -139,7 +139,7 @@ void loop__tasks_close(loop_t *loop)
 void loop__tasks_fork(loop_t *loop)
 {
     /* They do not exist in this process and would be waited for in vain, and whom they woke is not this process. */
-    atomic_store(&loop->posters, 0);
+    (void)atomic_exchange(&loop->posters, 0); /* an exchange, for what those who had left did comes before this */
     if (atomic_load(&loop->wake) == WAKE_SENT)
         atomic_store(&loop->wake, WAKE_ASLEEP);
     loop__asyncs_fork(loop);

@@ -8,26 +8,12 @@
 
 #include "loop.h"
 
+#include "compiler.h"
 #include "list.h"
 #include "timer_heap.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-/*
- * What the compiler is told about the paths of every packet: LOOP_INLINE belongs into all that call it; LOOP_APART stays out of
- * them, which then need fewer registers.
- */
-#if defined(__GNUC__)
-#define LOOP_INLINE static inline __attribute__((always_inline))
-#define LOOP_APART __attribute__((noinline))
-#elif defined(_MSC_VER)
-#define LOOP_INLINE static __forceinline
-#define LOOP_APART __declspec(noinline)
-#else
-#define LOOP_INLINE static inline
-#define LOOP_APART
-#endif
 
 #define FITS(private_type, public_type)                                                                                \
     _Static_assert(sizeof(private_type) <= sizeof(public_type), #private_type " outgrew " #public_type)
@@ -201,10 +187,9 @@ enum desc_flag {
     DESC_READ_EXPIRED = 512, /* the deadline has passed: what reads fails until it is moved */
     DESC_WRITE_EXPIRED = 1024,
     DESC_EXPIRED = DESC_READ_EXPIRED | DESC_WRITE_EXPIRED,
-    DESC_ARMED = 2048, /* the handle reads by itself: it is told when it may */
-    DESC_LEVEL = 4096, /* of a poll handle: no operations; what is watched is reported as long as it holds */
-    DESC_FAILED =
-        8192, /* a connect under way failed: what is written goes nowhere. Of a descriptor until it was told */
+    DESC_ARMED = 2048,   /* the handle reads by itself: it is told when it may */
+    DESC_LEVEL = 4096,   /* of a poll handle: no operations; what is watched is reported as long as it holds */
+    DESC_FAILED = 8192,  /* the connect failed: what is written goes nowhere. Of a descriptor until that was told */
     DESC_READS = 16384,  /* where it is clear, no operation stands among the reads, so that one look is enough */
     DESC_WRITES = 32768, /* the same of the writes */
     DESC_PARKED = DESC_READS | DESC_WRITES,
@@ -406,9 +391,9 @@ struct metrics {
 };
 
 struct loop {
+    struct link ready; /* first: so its address is the loop's, which whoever queues something has at hand */
     const struct loop_backend *backend;
-    void *backend_data; /* the backend's */
-    struct link ready;
+    void *backend_data;    /* the backend's */
     struct link done;      /* finished operations without a callback: loop_wait() hands them out */
     struct link delivered; /* of these, streams of results that wait until the caller has looked at the last one */
     uint64_t now;

@@ -373,6 +373,48 @@ static void other_handles_live_through_an_early_close(void **state)
     assert_ok(close(duplicate) | close(fds[1]) | close(socket_fd));
 }
 
+static void on_far_timer(loop_timer_t *timer)
+{
+    (void)timer;
+    fail();
+}
+
+static void on_end(loop_op_t *op)
+{
+    assert_int_equal(op->status, LOOP_EBADF);
+    received++;
+}
+
+/* What comes out when the kernel's object is made anew ends the wait before which that happened. */
+static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state)
+{
+    loop_timer_t far;
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    char text[4];
+    int duplicate;
+    int fds[2];
+
+    (void)state;
+    begin_counting();
+    received = 0;
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(loop_desc_attach(loop, &desc, fds[0], 0));
+    assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, on_end));
+    assert_ok(loop_timer_init(loop, &far));
+    assert_ok(loop_timer_start(&far, on_far_timer, LOOP_SEC(3600), 0));
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    turn();
+    duplicate = close_early(0);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    assert_ok(close(fds[0]));
+    while (received == 0)
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+    finish_counting();
+    assert_ok(close(duplicate) | close(fds[1]));
+}
+
 /* ------------------------------------------------------------------------------------------------------ calls that fail -- */
 
 static void without_a_new_set_it_is_tried_again(void **state)
@@ -482,5 +524,6 @@ LOOP_TEST_MAIN(TEST(a_report_costs_a_wait_and_a_change_one_call), TEST(a_silent_
                TEST(events_of_a_descriptor_closed_early_do_not_reach_the_next_of_its_number),
                TEST(a_handle_that_goes_on_with_a_reused_number_hears_the_new_descriptor_only),
                TEST(the_set_that_a_host_watches_is_not_replaced), TEST(other_handles_live_through_an_early_close),
-               TEST(without_a_new_set_it_is_tried_again), TEST(an_init_that_fails_leaves_no_trace),
-               TEST(a_start_that_fails_leaves_the_handle_as_it_was), TEST(a_stop_cannot_fail))
+               TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again),
+               TEST(an_init_that_fails_leaves_no_trace), TEST(a_start_that_fails_leaves_the_handle_as_it_was),
+               TEST(a_stop_cannot_fail))

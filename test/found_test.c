@@ -3,6 +3,7 @@
 
 #include "posix/sys.h"
 
+#include <sys/un.h>
 #include <unistd.h>
 
 /* --------------------------------------------------------------------------------------------------------------- walk -- */
@@ -410,6 +411,68 @@ static void a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too(
         assert_ok(close(sockets[i]));
 }
 
+static loop_op_t early_write;
+
+static void write_early(loop_op_t *op)
+{
+    static char text[4] = "abc";
+    loop_buf_t out = buf_of(text, 3);
+
+    note(op);
+    assert_ok(loop_op_write(&left, &early_write, &out, 1, note));
+}
+
+/* The second of two connects fails with the first, and is told before it. */
+static void a_write_after_the_last_of_two_connects_ends_with_the_first_of_them(void **state)
+{
+    struct sockaddr_storage addr;
+    loop_op_t first = {0};
+    loop_op_t second = {0};
+    loop_op_t *got[4];
+    int sockets[4];
+
+    (void)state;
+    begin();
+    memset(&early_write, 0, sizeof(early_write));
+    addr = full_listener(sockets);
+    assert_ok(loop_desc_attach(loop, &left, socket(AF_INET, SOCK_STREAM, 0), LOOP_DESC_OWNED));
+    assert_ok(loop_op_connect(&left, &first, (struct sockaddr *)&addr, NULL));
+    assert_ok(loop_op_connect(&left, &second, (struct sockaddr *)&addr, write_early));
+    assert_ok(loop_op_cancel(&first));
+    assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), LOOP_EAGAIN); /* the first is still to be handed out */
+    assert_int_equal(loop_wait(loop, got, 4, 0), 1);
+    assert_ptr_equal(got[0], &first);
+    assert_int_equal(second.status, LOOP_ECANCELED);
+    assert_int_equal(completions, 2);
+    assert_int_equal(early_write.status, LOOP_ECANCELED);
+    support_finish(loop);
+    for (int i = 0; i < 4; i++)
+        assert_ok(close(sockets[i]));
+}
+
+/* As on a TCP handle, and as a connect that fails later. */
+static void a_write_after_a_connect_that_failed_at_once_is_cancelled(void **state)
+{
+    struct sockaddr_un nowhere = {.sun_family = AF_UNIX, .sun_path = "/nowhere/at/all"};
+    loop_op_t connecting = {0};
+    loop_op_t write = {0};
+    char text[4] = "abc";
+    loop_buf_t out = buf_of(text, 3);
+
+    (void)state;
+    begin();
+    assert_ok(loop_desc_attach(loop, &left, socket(AF_UNIX, SOCK_STREAM, 0), LOOP_DESC_OWNED));
+    assert_ok(loop_op_connect(&left, &connecting, (struct sockaddr *)&nowhere, note));
+    assert_ok(loop_op_write(&left, &write, &out, 1, note));
+    run_until(2);
+    assert_int_equal(connecting.status, LOOP_ENOENT);
+    assert_int_equal(write.status, LOOP_ECANCELED);
+    assert_ok(loop_op_write(&left, &write, &out, 1, note));
+    run_until(3);
+    assert_true(write.status != 0 && write.status != LOOP_ECANCELED); /* what the system says of such a socket */
+    support_finish(loop);
+}
+
 /* -------------------------------------------------------------------------------------------------------------- TCP -- */
 
 static loop_tcp_t tcp;
@@ -512,5 +575,7 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(closing_an_owned_descriptor_that_was_closed_early_closes_not_that_of_the_next_owner),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
                TEST(a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too),
+               TEST(a_write_after_the_last_of_two_connects_ends_with_the_first_of_them),
+               TEST(a_write_after_a_connect_that_failed_at_once_is_cancelled),
                TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one),
                TEST(a_write_that_gave_way_is_told_when_it_may_go_on))

@@ -525,6 +525,27 @@ static void the_error_of_a_write_is_asked_for_once(void **state)
     assert_ok(close(peer));
 }
 
+static void an_interrupted_try_is_made_again(void **state)
+{
+    loop_buf_t out[2] = {buf_of(text, 4), buf_of(text, 3)};
+    int peer;
+
+    (void)state;
+    begin_ops();
+    peer = support_tcp_and_socket(loop, &tcp);
+    for (unsigned count = 1; count <= 2; count++) {
+        enum fault_row row = count == 1 ? FAULT_send : FAULT_sendmsg;
+
+        fault_begin();
+        fault_arm(row, 1, EINTR, 3);
+        assert_int_equal(loop_tcp_try_write(&tcp, out, count), count == 1 ? 4 : 7);
+        assert_int_equal(fault_count(row), 4);
+        fault_end();
+    }
+    support_finish(loop);
+    assert_ok(close(peer));
+}
+
 /* ------------------------------------------------------------------------------------------------------ refused calls -- */
 
 static void an_operation_that_was_refused_is_as_it_was(void **state)
@@ -557,4 +578,5 @@ LOOP_TEST_MAIN(TEST(a_connect_that_ends_takes_what_stands_behind_it_along_once),
                TEST(a_shutdown_ended_before_its_turn_has_shut_nothing), TEST(many_small_writes_leave_others_their_turn),
                TEST(an_edge_that_calls_nobody_back_ends_no_run_once),
                TEST(reading_started_while_its_deadline_is_over_hears_all_that_comes_later),
-               TEST(the_error_of_a_write_is_asked_for_once), TEST(an_operation_that_was_refused_is_as_it_was))
+               TEST(the_error_of_a_write_is_asked_for_once), TEST(an_interrupted_try_is_made_again),
+               TEST(an_operation_that_was_refused_is_as_it_was))

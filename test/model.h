@@ -296,6 +296,7 @@ struct end {
     bool eof;
     bool waits;           /* a listener reported a connection that nobody took yet */
     uint64_t pause;       /* a listener tries again */
+    bool pause_unsure;    /* there may have been no memory for it */
     unsigned char *given; /* by the alloc callback, not yet back */
     size_t given_size;
     size_t low, high;
@@ -478,6 +479,7 @@ struct world {
     loop_t *loop;
     struct support_allocator counts;
     bool alloc_fails;
+    bool refused; /* there was no memory, in this step */
     struct atom atom;
     struct atom outer[8]; /* by depth */
     uint32_t step;

@@ -219,6 +219,7 @@ static void *resize(void *context, void *ptr, size_t size)
     }
     if (fails) {
         say("there is no memory");
+        world->refused = true;
         return NULL;
     }
     return allocator.resize(counts, ptr, size);
@@ -322,6 +323,7 @@ static void step(void)
     struct atom outer = atom_open(ATOM_STEP, &world->here);
 
     world->report->step = world->step;
+    world->refused = false;
     if (atom_acts(100)) {
         if (chance(world->run_rate))
             run_act();

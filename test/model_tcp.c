@@ -448,7 +448,7 @@ static void on_connection(loop_tcp_t *tcp, int status)
     callback_enter(RANK_DISPATCH, &e->h, "connection");
     say("listener %d: a connection, %s", e->h.number, loop_err_name(status));
     CHECK(e->h.life == LIFE_OPEN && tcp_of(e) == tcp, "a connection for a closing handle");
-    CHECK(e->pause <= loop_now(world->loop), "a connection, or a second report, in a pause");
+    CHECK(e->pause <= loop_now(world->loop) || e->pause_unsure, "a connection, or a second report, in a pause");
     CHECK(!e->waits, "a second connection before the first was taken");
     e->pause = 0;
     if (status == 0) {
@@ -461,6 +461,7 @@ static void on_connection(loop_tcp_t *tcp, int status)
         CHECK(status == LOOP_EMFILE && world->plan->faults == FAULTS_MIXED, "accepting failed: %s",
               loop_err_name(status));
         e->pause = loop_now(world->loop) + LOOP_MS(100);
+        e->pause_unsure = world->refused;
     }
     callback_act(&e->h);
     callback_leave();

@@ -180,8 +180,12 @@ static void each_end(void (*visit)(struct end *e))
 
 static uint64_t next_due;
 
+static bool unsure; /* whether a listener pauses, or tries again at once */
+
 static void note_deadline(struct end *e)
 {
+    if (e->h.life == LIFE_OPEN && e->pause > loop_now(world->loop) && e->pause_unsure)
+        unsure = true;
     next_due = sooner(next_due, next_deadline(e, loop_now(world->loop)));
 }
 
@@ -193,8 +197,11 @@ static void check_length(int64_t ns, uint64_t slack)
     uint64_t exact;
 
     next_due = timer_next_due();
+    unsure = false;
     each_end(note_deadline);
     next_due = sooner(next_due, world->wait_end);
+    if (unsure)
+        return;
     if (next_due == NEVER) {
         CHECK(ns < 0 || ns > (int64_t)LOOP_SEC(86400), "a wait of %lld ns for nothing", (long long)ns);
         return;

@@ -160,6 +160,20 @@ static ssize_t come_too_late(int fd, void *base, size_t len, int flags)
     return -1;
 }
 
+static void what_calls_back_before_the_wait_ends_it(void **state)
+{
+    loop_buf_t out = buf_of(text, 4);
+
+    (void)state;
+    begin_wait();
+    read_without_callback(&left, &ops[0]); /* keeps the loop alive */
+    assert_int_equal(loop_wait(loop, got, 8, 0), 0);
+    assert_ok(loop_op_write(&left, &ops[1], &out, 1, note)); /* done at once */
+    assert_int_equal(loop_wait(loop, got, 8, LOOP_FOREVER), 0);
+    assert_int_equal(completions, 1);
+    support_finish(loop);
+}
+
 static void an_edge_that_calls_nobody_back_ends_no_wait(void **state)
 {
     (void)state;
@@ -572,8 +586,8 @@ static void without_the_flag_another_thread_is_refused(void **state)
 
 LOOP_TEST_MAIN(TEST(finished_operations_come_in_the_order_they_finished),
                TEST(what_does_not_fit_comes_with_the_next_call), TEST(the_time_ends_a_wait_and_never_early),
-               TEST(callbacks_run_inside_and_a_timer_ends_the_wait), TEST(an_edge_that_calls_nobody_back_ends_no_wait),
-               TEST(a_deadline_ends_a_wait_with_its_operation),
+               TEST(callbacks_run_inside_and_a_timer_ends_the_wait), TEST(what_calls_back_before_the_wait_ends_it),
+               TEST(an_edge_that_calls_nobody_back_ends_no_wait), TEST(a_deadline_ends_a_wait_with_its_operation),
                TEST(a_close_callback_comes_after_the_caller_has_the_operations),
                TEST(run_says_that_operations_wait_to_be_handed_out), TEST(stop_keeps_the_next_wait_from_waiting),
                TEST(operations_of_tcp_handles_are_handed_out_too), TEST(wrong_use_is_refused),

@@ -189,7 +189,7 @@ static int objects_open(struct epoll_backend *backend)
  * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
  * instance is replaced as a whole; if that fails, the next poll tries again.
  */
-__attribute__((noinline)) static void make_anew(loop_t *loop)
+LOOP_APART static void make_anew(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
     int old = backend->fd;
@@ -305,18 +305,18 @@ static unsigned edge_of(uint32_t events)
     return edge;
 }
 
-LOOP_APART static void edge_else(loop_t *loop, struct desc *desc, uint32_t events)
+LOOP_APART static void edge_else(loop_t *loop, struct desc *desc, const struct epoll_event *event)
 {
-    loop__readiness_edge(loop, desc, edge_of(events));
+    loop__readiness_edge(loop, desc, edge_of(event->events));
 }
 
 /* What a connection mostly reports is known when this is compiled. */
-LOOP_INLINE void edge(loop_t *loop, struct desc *desc, uint32_t events)
+LOOP_INLINE void edge(loop_t *loop, struct desc *desc, const struct epoll_event *event)
 {
-    if (events == (EPOLLIN | EPOLLOUT))
+    if (event->events == (EPOLLIN | EPOLLOUT))
         loop__readiness_edge(loop, desc, EDGE_READ | EDGE_WRITE);
     else
-        edge_else(loop, desc, events);
+        edge_else(loop, desc, event);
 }
 
 static unsigned level_of(uint32_t events)
@@ -353,7 +353,7 @@ LOOP_INLINE void caller_event(loop_t *loop, const struct epoll_event *event)
     if (event->data.u64 & TAG_LEVEL & ~TAG_CALLER)
         level_event(backend_of(loop), desc, event->events);
     else if (desc != NULL)
-        edge(loop, desc, event->events);
+        edge(loop, desc, event);
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
@@ -361,8 +361,11 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     struct epoll_backend *backend = backend_of(loop);
     int n;
 
-    if (backend->stale && !loop->watched) /* a host watches the instance itself, and cannot be told of another */
+    if (backend->stale && !loop->watched) { /* a host watches the instance itself, and cannot be told of another */
         make_anew(loop);
+        if (!list_empty(&loop->ready))
+            timeout = 0; /* more was found to be closed early, and what waited for it has ended */
+    }
     n = wait_for(backend, timeout);
     if (n < 0)
         return loop__errno();
@@ -370,7 +373,7 @@ static int backend_poll(loop_t *loop, int64_t timeout)
         const struct epoll_event *event = &backend->events[i];
 
         if (!(event->data.u64 & TAG_MASK))
-            edge(loop, (struct desc *)(uintptr_t)event->data.u64, event->events);
+            edge(loop, (struct desc *)(uintptr_t)event->data.u64, event);
         else if (event->data.u64 & TAG_CALLER)
             caller_event(loop, event);
     }

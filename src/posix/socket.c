@@ -223,13 +223,26 @@ ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf)
     return n >= 0 ? n : loop__errno();
 }
 
+LOOP_APART static ptrdiff_t try_send_again(loop_os_fd_t fd, const loop_buf_t *buf)
+{
+    ptrdiff_t n;
+
+    do {
+        n = loop__socket_send(fd, buf);
+    } while (n == LOOP_EINTR);
+    return n;
+}
+
 ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf)
 {
+    /* Volatile, for the rare second try: kept in registers over the call they would cost more. */
+    volatile loop_os_fd_t same_fd = fd;
+    const loop_buf_t *volatile same_buf = buf;
     ssize_t n = loop__sys.send(fd, buf->base, buf->len, MSG_NOSIGNAL);
 
     if (n >= 0)
         return n;
-    return errno == EINTR ? LOOP_EAGAIN : loop__errno();
+    return errno == EINTR ? try_send_again(same_fd, same_buf) : loop__errno();
 }
 
 ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs)

@@ -23,7 +23,7 @@
  * no send once the close callback was called. A call begins here with its first access to that memory.
  *
  * Not modelled: loop_fork(), which repairs the queue in a process that has but one thread.
- * C: atomic_store(&loop->posters, 0) C: atomic_fetch_and(&async->state, ~(unsigned)ASYNC_FOUND)
+ * C: atomic_exchange(&loop->posters, 0) C: atomic_store(&loop->posters, 0) C: atomic_fetch_and(&async->state, ~(unsigned)ASYNC_FOUND)
  *
  * compare_exchange_weak fails here only if the values differ. A failure without reason would repeat the same steps.
  */
