@@ -828,7 +828,8 @@ LOOP_EXTERN loop_handle_t *loop_op_get_handle(const loop_op_t *op);
  * finished operations that have no callback are stored in ops, in the order in which they finished. What is left over comes
  * with the next call. The wait lasts until there are events, a timer was due, another thread posted, or timeout ns are over
  * (0: no waiting; LOOP_FOREVER); unlike loop_run() it waits also when nothing keeps the loop alive, because others may post.
- * It does not wait if something was ready before, nor after a loop_stop().
+ * It does not wait if something was ready before, nor after a loop_stop(). Operations that have finished before are handed out
+ * at once, without a turn, if nothing else is to be done by now; after 8 such calls in a row a turn is made all the same.
  * Returns the number of operations stored; 0 is no end: callbacks may have run, or the time is over.
  * Errors: LOOP_EINVAL (n < 1, or another thread than before); LOOP_EBUSY (called from a callback of this loop); what the
  * system's wait reports when it fails for good; finished operations are kept for the next call.

@@ -349,6 +349,17 @@ int loop_run(loop_t *loop, loop_run_mode mode)
     return run(loop, mode, NEVER);
 }
 
+/* Whether what has finished is handed out without a turn: nothing else is to be done at once, and it is not for ever. */
+static bool may_skip_turn(loop_t *loop)
+{
+    if (loop->extras != EXTRA_DONE || !list_empty(&loop->ready) || loop->turns_skipped == DISPATCH_ROUNDS) {
+        loop->turns_skipped = 0;
+        return false;
+    }
+    loop->turns_skipped++;
+    return true;
+}
+
 int loop_wait(loop_t *loop, loop_op_t **ops, int n, uint64_t timeout)
 {
     uint64_t end = timeout == LOOP_FOREVER ? NEVER : 0;
@@ -359,9 +370,11 @@ int loop_wait(loop_t *loop, loop_op_t **ops, int n, uint64_t timeout)
     count = enter(loop);
     if (count != 0)
         return count;
-    if (timeout != 0 && end == 0)
-        end = loop__add_saturated(loop__now(loop), timeout);
-    count = single_turn(loop, has_results(loop) ? 0 : end, false); /* as LOOP_RUN_ONCE */
+    if (!may_skip_turn(loop)) {
+        if (timeout != 0 && end == 0)
+            end = loop__add_saturated(loop__now(loop), timeout);
+        count = single_turn(loop, has_results(loop) ? 0 : end, false); /* as LOOP_RUN_ONCE */
+    }
     /* Last, so that a close callback comes only after the caller has seen the operations of its handle. */
     if (count == 0)
         count = loop__op_deliver(loop, ops, n);

@@ -403,6 +403,7 @@ struct loop {
     bool watched;           /* a host loop polls the backend's descriptor */
     struct walker *walkers; /* walks over the handles that are under way, the innermost first */
     unsigned extras;        /* enum extra */
+    unsigned turns_skipped; /* by loop_wait(), in a row */
     unsigned futile;        /* descriptors dispatched since the wait that had nothing to call back */
     unsigned flags;         /* LOOP_HANDOVER */
     uintptr_t thread;       /* which ran the loop first */

@@ -341,9 +341,45 @@ static void wrong_sizes_are_refused(void **state)
     support_finish(loop);
 }
 
+static void count_task(loop_task_t *one, int status)
+{
+    (void)one;
+    assert_ok(status);
+    completions++;
+}
+
+/* Writes that are done at once, each handed out by the next loop_wait(). */
+static void what_has_finished_is_handed_out_without_a_turn_but_not_for_ever(void **state)
+{
+    loop_buf_t out = buf_of("x", 1);
+    loop_task_t posted = {0};
+    loop_op_t op = {0};
+    loop_op_t *got;
+    uint64_t turns;
+
+    (void)state;
+    begin_with(SOCK_STREAM);
+    assert_int_equal(loop_wait(loop, &got, 1, 0), 0);
+    turns = figures().turns;
+    assert_ok(loop_post(loop, &posted, count_task));
+    for (int i = 1; i <= 9; i++) {
+        assert_ok(loop_op_write(&left, &op, &out, 1, NULL));
+        assert_int_equal(loop_wait(loop, &got, 1, LOOP_FOREVER), 1);
+        assert_ptr_equal(got, &op);
+        assert_int_equal(figures().turns - turns, i == 9); /* then the others have their turn */
+        assert_int_equal(completions, i == 9);
+    }
+    /* What is to be done in a turn is not put off. */
+    assert_ok(loop_op_write(&left, &op, &out, 1, NULL));
+    assert_ok(loop_handle_close(&right.handle, NULL));
+    assert_int_equal(loop_wait(loop, &got, 1, LOOP_FOREVER), 1);
+    assert_int_equal(figures().turns - turns, 2);
+    support_finish(loop);
+}
+
 LOOP_TEST_MAIN(TEST(a_fresh_loop_has_counted_nothing), TEST(turns_waits_and_events_are_counted),
                TEST(operations_are_counted_when_accepted_and_when_delivered),
                TEST(tasks_asyncs_and_the_one_wake_up_they_cost_are_counted), TEST(timers_are_counted_when_they_fire),
                TEST(time_in_waits_counts_as_idle), TEST(the_longest_callback_of_every_kind_is_found_and_told_once),
                TEST(time_between_turns_is_nobodys), TEST(without_the_flag_no_clock_is_read_for_figures),
-               TEST(wrong_sizes_are_refused))
+               TEST(what_has_finished_is_handed_out_without_a_turn_but_not_for_ever), TEST(wrong_sizes_are_refused))
