@@ -385,34 +385,38 @@ static void on_end(loop_op_t *op)
     received++;
 }
 
-/* What comes out when the kernel's object is made anew ends the wait before which that happened. */
+/* What comes out when the kernel's object is made anew ends the wait before which that happened; with a callback, and without. */
 static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state)
 {
-    loop_timer_t far;
-    loop_desc_t desc;
-    loop_op_t op = {0};
-    char text[4];
-    int duplicate;
-    int fds[2];
-
     (void)state;
-    begin_counting();
-    received = 0;
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-    assert_ok(loop_desc_attach(loop, &desc, fds[0], 0));
-    assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, on_end));
-    assert_ok(loop_timer_init(loop, &far));
-    assert_ok(loop_timer_start(&far, on_far_timer, LOOP_SEC(3600), 0));
-    send_byte(peers[0]);
-    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-    turn();
-    duplicate = close_early(0);
-    assert_ok(loop_handle_close(&polls[0].handle, NULL));
-    assert_ok(close(fds[0]));
-    while (received == 0)
-        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
-    finish_counting();
-    assert_ok(close(duplicate) | close(fds[1]));
+    for (int with_callback = 0; with_callback < 2; with_callback++) {
+        loop_timer_t far;
+        loop_desc_t desc;
+        loop_op_t op = {0};
+        loop_op_t *got = NULL;
+        char text[4];
+        int duplicate;
+        int fds[2];
+
+        begin_counting();
+        received = 0;
+        assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+        assert_ok(loop_desc_attach(loop, &desc, fds[0], 0));
+        assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, with_callback ? on_end : NULL));
+        assert_ok(loop_timer_init(loop, &far));
+        assert_ok(loop_timer_start(&far, on_far_timer, LOOP_SEC(3600), 0));
+        send_byte(peers[0]);
+        assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+        turn();
+        duplicate = close_early(0);
+        assert_ok(loop_handle_close(&polls[0].handle, NULL));
+        assert_ok(close(fds[0]));
+        while (received == 0 && got == NULL)
+            assert_true(loop_wait(loop, &got, 1, LOOP_FOREVER) >= 0);
+        assert_int_equal(op.status, LOOP_EBADF);
+        finish_counting();
+        assert_ok(close(duplicate) | close(fds[1]));
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ calls that fail -- */

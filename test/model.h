@@ -393,6 +393,8 @@ struct mtimer {
 
 void timer_act(struct mhandle *h);
 void timer_close(struct mtimer *t);
+/* Also one that is due at the end of time. */
+bool timer_any_started(void);
 uint64_t timer_next_due(void);
 
 /* ------------------------------------------------------------------------------------------- phases, asyncs and tasks -- */

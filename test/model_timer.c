@@ -199,6 +199,15 @@ void timer_act(struct mhandle *h)
     check(t);
 }
 
+bool timer_any_started(void)
+{
+    for (int i = 0; i < world->timer_count; i++) {
+        if (world->timers[i].started)
+            return true;
+    }
+    return false;
+}
+
 uint64_t timer_next_due(void)
 {
     uint64_t due = NEVER;

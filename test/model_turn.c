@@ -203,7 +203,8 @@ static void check_length(int64_t ns, uint64_t slack)
     if (unsure)
         return;
     if (next_due == NEVER) {
-        CHECK(ns < 0 || ns > (int64_t)LOOP_SEC(86400), "a wait of %lld ns for nothing", (long long)ns);
+        CHECK(ns < 0 || ns > (int64_t)LOOP_SEC(86400) || (timer_any_started() && ns >= (int64_t)FAR_ENOUGH),
+              "a wait of %lld ns for nothing", (long long)ns);
         return;
     }
     now = loop_now(world->loop);

@@ -363,7 +363,7 @@ static int backend_poll(loop_t *loop, int64_t timeout)
 
     if (backend->stale && !loop->watched) { /* a host watches the instance itself, and cannot be told of another */
         make_anew(loop);
-        if (!list_empty(&loop->ready))
+        if (!list_empty(&loop->ready) || !list_empty(&loop->done))
             timeout = 0; /* more was found to be closed early, and what waited for it has ended */
     }
     n = wait_for(backend, timeout);
