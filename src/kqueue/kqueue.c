@@ -48,7 +48,8 @@ static int open_wake_pipe(struct kqueue_backend *backend)
     if (error != 0)
         return error;
     EV_SET(&change, (uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, (void *)(uintptr_t)TAG_WAKE);
-    return loop__system_error(loop__kevent_change_one(backend->fd, &change));
+    error = loop__registration_make_one(backend, change);
+    return error == 0 ? 0 : loop__system_error(error);
 }
 
 static int add_wake_up(struct kqueue_backend *backend)
@@ -58,7 +59,7 @@ static int add_wake_up(struct kqueue_backend *backend)
     int error;
 
     EV_SET(&change, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, (void *)(uintptr_t)TAG_WAKE);
-    error = loop__kevent_change_one(backend->fd, &change);
+    error = loop__registration_make_one(backend, change);
     if (error != EINVAL)
         return error == 0 ? 0 : loop__system_error(error);
 #endif

@@ -51,8 +51,8 @@ static inline uintptr_t loop__kevent_udata(const struct kevent *event)
     return (uintptr_t)event->udata;
 }
 
-/* One change that is made at once. Its error, or that of the call. */
-int loop__kevent_change_one(int kq, struct kevent *change);
+/* Makes one change at once. Its error, or that of the call, as the system's number. */
+int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change);
 
 /* struct readiness: see there. */
 int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);

@@ -43,6 +43,10 @@ static void add(struct changes *changes, struct kevent change)
 
 static unsigned direction_of(const struct kevent *change)
 {
+#ifdef EVFILT_EXCEPT
+    if (change->filter == EVFILT_EXCEPT)
+        return INTEREST_PRIORITIZED;
+#endif
     return change->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_READ;
 }
 
@@ -140,31 +144,27 @@ static int push(struct kqueue_backend *backend, struct desc *desc, struct kevent
 
 /* -------------------------------------------------------------------------------------------------------- at once -- */
 
-int loop__kevent_change_one(int kq, struct kevent *change)
+/* Makes them all, whatever becomes of one, in one call. Afterwards the data of each is its error. */
+static void make(struct kqueue_backend *backend, struct changes *changes)
 {
     int n;
 
-    change->flags |= EV_RECEIPT;
+    for (int i = 0; i < changes->n; i++)
+        changes->list[i].flags |= EV_RECEIPT;
     do {
-        n = loop__sys.kevent_change(kq, change, 1);
+        n = loop__sys.kevent_change(backend->fd, changes->list, changes->n);
     } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno;
-    return n == 1 && (change->flags & EV_ERROR) ? (int)change->data : EIO;
+    for (int i = n < 0 ? 0 : n; i < changes->n; i++)
+        changes->list[i].data = n < 0 ? errno : EIO;
 }
 
-/* Makes all of them, whatever becomes of one. The first error, as the system's number. */
-static int make(struct kqueue_backend *backend, struct changes *changes)
+int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change)
 {
-    int error = 0;
+    struct changes changes = {.n = 0};
 
-    for (int i = 0; i < changes->n; i++) {
-        int result = loop__kevent_change_one(backend->fd, &changes->list[i]);
-
-        if (error == 0)
-            error = result;
-    }
-    return error;
+    add(&changes, change);
+    make(backend, &changes);
+    return (int)changes.list[0].data;
 }
 
 /* ------------------------------------------------------------------------------------------- descriptors with operations -- */
@@ -176,7 +176,7 @@ static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
 
     /* A host that watches the kqueue learns only of what is in it. */
     if (at_once || loop->watched || backend->anew)
-        return loop__kevent_change_one(backend->fd, &change);
+        return loop__registration_make_one(backend, change);
     return push(backend, desc, change) == 0 ? 0 : ENOMEM;
 }
 
@@ -267,18 +267,14 @@ static bool can_watch(unsigned interest)
 static void silence(struct kqueue_backend *backend, struct desc *desc)
 {
     struct changes changes = level_changes(desc, INTEREST_LEVEL, loop__posix(desc)->interest);
-    struct kevent read = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
-    bool lost;
 
-    changes.list[0] = read;
-    lost = loop__kevent_change_one(backend->fd, &changes.list[0]) != 0;
-    for (int i = 1; i < changes.n; i++)
-        (void)loop__kevent_change_one(backend->fd, &changes.list[i]);
-    if (lost) {
-        read = change_of(desc, EVFILT_READ, EV_DELETE, 0, 0);
-        (void)loop__kevent_change_one(backend->fd, &read);
+    changes.list[0] = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
+    make(backend, &changes);
+    loop__posix(desc)->interest = INTEREST_LEVEL;
+    if (changes.list[0].data != 0) {
+        (void)loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+        loop__posix(desc)->interest = 0;
     }
-    loop__posix(desc)->interest = lost ? 0 : INTEREST_LEVEL;
 }
 
 /* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. */
@@ -287,50 +283,51 @@ static void ask_anew(struct kqueue_backend *backend, struct desc *desc)
     (void)push(backend, desc, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
 }
 
+/* What was changed is as it was before. */
+static void undo_level(struct kqueue_backend *backend, struct desc *desc, unsigned interest)
+{
+    unsigned before = loop__posix(desc)->interest;
+    struct changes changes = level_changes(desc, before, interest);
+
+    if (before == 0)
+        changes.list[0] = change_of(desc, EVFILT_READ, EV_DELETE, 0, 0);
+    make(backend, &changes);
+}
+
 static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
 {
     struct kqueue_backend *backend = loop__kqueue(loop);
     struct posix_desc *posix = loop__posix(desc);
+    bool first = posix->interest == 0;
+    bool dead = false;
     struct changes changes;
-    int error;
 
     if (!can_watch(interest))
         return LOOP_ENOTSUP;
     drop(backend, desc);
-    if (interest == INTEREST_LEVEL && posix->interest != 0) {
+    if (interest == INTEREST_LEVEL && !first) {
         silence(backend, desc);
         return 0;
     }
     changes = level_changes(desc, interest, posix->interest);
-    error = 0;
-    for (int i = 0; i < changes.n && error == 0; i++) {
-        struct kevent change = changes.list[i];
-        bool removes = (change.flags & EV_DELETE) != 0;
-        bool writes = change.filter == EVFILT_WRITE;
+    make(backend, &changes);
+    for (int i = 0; i < changes.n; i++) {
+        const struct kevent *receipt = &changes.list[i];
+        int error = (int)receipt->data;
 
-        error = loop__kevent_change_one(backend->fd, &change);
-        if (removes) {
-            error = 0;
-        } else if (writes && error != 0 && quirk_pipe_is_dead(error)) {
-            ask_anew(backend, desc);
-            error = 0;
+        if (error == 0 || (i > 0 && !(interest & direction_of(receipt))))
+            continue; /* what was to be removed is gone */
+        if (i > 0 && receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
+            dead = true;
+            continue;
         }
+        undo_level(backend, desc, interest);
+        return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
-    if (error == 0) {
-        posix->interest = (uint8_t)interest;
-        return 0;
-    }
-    /* As it was before. */
-    drop(backend, desc);
-    if (posix->interest != 0) {
-        changes = level_changes(desc, posix->interest, interest);
-    } else {
-        changes.n = 0;
-        add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
-        add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
-    }
-    (void)make(backend, &changes);
-    return posix->interest == 0 && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
+    posix->interest = (uint8_t)interest;
+    if (dead)
+        ask_anew(backend, desc);
+    return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- changes -- */
@@ -352,7 +349,8 @@ static void remove_all(struct kqueue_backend *backend, struct desc *desc)
         if (posix->interest & INTEREST_PRIORITIZED)
             add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
 #endif
-        (void)make(backend, &changes);
+        if (changes.n > 0)
+            make(backend, &changes);
     }
     posix->interest = 0;
 }
@@ -369,7 +367,7 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
         probe = level_read(desc, interest, 0);
     else
         probe = change_of(desc, interest & INTEREST_READ ? EVFILT_READ : EVFILT_WRITE, EV_ENABLE, 0, 0);
-    return loop__kevent_change_one(backend->fd, &probe) == 0;
+    return loop__registration_make_one(backend, probe) == 0;
 }
 
 /* Whether a descriptor can be registered for the first time. */
