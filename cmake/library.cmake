@@ -11,8 +11,24 @@ set(loop_private_includes
     "${PROJECT_SOURCE_DIR}/src/${loop_backend}")
 
 # accept4, pipe2, epoll_pwait2 and their like; the core stays within C11.
+set(loop_system_definitions)
 if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
-    set_source_files_properties(${loop_system_sources} PROPERTIES COMPILE_DEFINITIONS _GNU_SOURCE)
+    set(loop_system_definitions _GNU_SOURCE)
+endif()
+
+# What kqueue() leaves open to a program that is executed; macOS closes it by itself.
+if(loop_backend STREQUAL "kqueue")
+    if(LOOP_KQSHIM)
+        string(COMPARE NOTEQUAL "${LOOP_KQSHIM}" macos LOOP_HAS_KQUEUE1)
+    else()
+        include(CheckSymbolExists)
+        check_symbol_exists(kqueue1 "sys/types.h;sys/event.h;sys/time.h" LOOP_HAS_KQUEUE1)
+    endif()
+    if(LOOP_HAS_KQUEUE1)
+        list(APPEND loop_system_definitions LOOP_HAS_KQUEUE1)
+    elseif(APPLE OR LOOP_KQSHIM)
+        list(APPEND loop_system_definitions LOOP_KQUEUE_IS_CLOEXEC)
+    endif()
 endif()
 
 # Before 1.0 every minor version may change the ABI, and the SONAME says so.
@@ -21,6 +37,8 @@ if(PROJECT_VERSION_MAJOR EQUAL 0)
 else()
     set(loop_soversion ${PROJECT_VERSION_MAJOR})
 endif()
+
+set_source_files_properties(${loop_system_sources} PROPERTIES COMPILE_DEFINITIONS "${loop_system_definitions}")
 
 function(loop_add_library target type)
     add_library(${target} ${type} ${loop_core_sources} ${loop_platform_sources})

@@ -1,6 +1,7 @@
 /* loop_dump: the format is a promise, so it is compared as text. Addresses are replaced by letters, times by n. */
 #include "internal.h"
 
+#include "backend_test.h"
 #include "op_fixture.h"
 #include "work_fixture.h"
 
@@ -112,8 +113,8 @@ static void an_empty_loop_is_one_line(void **state)
 {
     (void)state;
     begin_known();
-    assert_string_equal(dump(),
-                        "loop epoll A fd=n running=0 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n");
+    assert_string_equal(dump(), "loop " BACKEND_NAME
+                                " A fd=n running=0 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n");
     assert_int_equal(lines, 1);
     support_finish(loop);
 }
@@ -142,13 +143,13 @@ static void timers_phases_and_asyncs_say_what_they_wait_for(void **state)
     know(&stopped);
     know(&idle);
     know(&async);
-    assert_string_equal(dump(),
-                        "loop epoll A fd=n running=0 alive=1 active=2 ops=0 ready=0 closing=1 posted=2 timers=1\n"
-                        "handle timer B active=1 ref=1 closing=0 repeat=7 due_in=n\n"
-                        "handle timer C active=0 ref=0 closing=0 repeat=0\n"
-                        "handle idle D active=0 ref=1 closing=1\n"
-                        "handle async E active=1 ref=1 closing=0 sent=1\n"
-                        "timer handle B due_in=n\n");
+    assert_string_equal(dump(), "loop " BACKEND_NAME
+                                " A fd=n running=0 alive=1 active=2 ops=0 ready=0 closing=1 posted=2 timers=1\n"
+                                "handle timer B active=1 ref=1 closing=0 repeat=7 due_in=n\n"
+                                "handle timer C active=0 ref=0 closing=0 repeat=0\n"
+                                "handle idle D active=0 ref=1 closing=1\n"
+                                "handle async E active=1 ref=1 closing=0 sent=1\n"
+                                "timer handle B due_in=n\n");
     support_finish(loop);
 }
 
@@ -186,7 +187,7 @@ static void signals_and_polls_say_what_they_watch(void **state)
     know(&stopped);
     know(&poll);
     (void)snprintf(expected, sizeof(expected),
-                   "loop epoll A fd=n running=0 alive=1 active=2 ops=0 ready=0 closing=0 posted=1 timers=0\n"
+                   "loop " BACKEND_NAME " A fd=n running=0 alive=1 active=2 ops=0 ready=0 closing=0 posted=1 timers=0\n"
                    "handle signal B active=1 ref=1 closing=0 sent=1 signum=%d\n"
                    "handle signal C active=0 ref=1 closing=0 sent=0 signum=0\n"
                    "handle poll D active=1 ref=1 closing=0 fd=n ops=0 events=5\n",
@@ -215,13 +216,13 @@ static void descriptors_list_their_operations(void **state)
     know(&left);
     for (int i = 0; i < 4; i++)
         know(&ops[i]);
-    assert_string_equal(dump(),
-                        "loop epoll A fd=n running=0 alive=1 active=0 ops=4 ready=2 closing=0 posted=0 timers=0\n"
-                        "handle desc B active=1 ref=1 closing=0 fd=n ops=4\n"
-                        "op read C handle=B state=parked bytes=0 left=8\n"
-                        "op ready D handle=B state=parked bytes=0 left=0\n"
-                        "op write E handle=B state=finished status=0 bytes=3\n"
-                        "op read F handle=B state=finished status=ECANCELED bytes=0\n");
+    assert_string_equal(dump(), "loop " BACKEND_NAME
+                                " A fd=n running=0 alive=1 active=0 ops=4 ready=2 closing=0 posted=0 timers=0\n"
+                                "handle desc B active=1 ref=1 closing=0 fd=n ops=4\n"
+                                "op read C handle=B state=parked bytes=0 left=8\n"
+                                "op ready D handle=B state=parked bytes=0 left=0\n"
+                                "op write E handle=B state=finished status=0 bytes=3\n"
+                                "op read F handle=B state=finished status=ECANCELED bytes=0\n");
     support_finish(loop);
     assert_ok(close(fds[1]));
 }
@@ -250,7 +251,7 @@ static void streams_show_their_state_and_their_queue(void **state)
     know(&op);
     (void)snprintf(
         expected, sizeof(expected),
-        "loop epoll A fd=n running=0 alive=1 active=2 ops=1 ready=0 closing=0 posted=0 timers=0\n"
+        "loop " BACKEND_NAME " A fd=n running=0 alive=1 active=2 ops=1 ready=0 closing=0 posted=0 timers=0\n"
         "handle tcp B active=1 ref=1 closing=0 fd=n ops=0 queued=0 low=0 high=0 stream=listening\n"
         "handle tcp C active=1 ref=1 closing=0 fd=n ops=1 queued=%zu low=10 high=20 stream=connected,reading\n"
         "op write E handle=C state=parked bytes=%zu left=%zu\n"
@@ -283,9 +284,9 @@ static void a_callback_may_dump(void **state)
     know(&timer);
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     assert_int_equal(inside, 1);
-    assert_string_equal(dumped,
-                        "loop epoll A fd=n running=1 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n"
-                        "handle timer B active=0 ref=1 closing=0 repeat=0\n");
+    assert_string_equal(dumped, "loop " BACKEND_NAME
+                                " A fd=n running=1 alive=0 active=0 ops=0 ready=0 closing=0 posted=0 timers=0\n"
+                                "handle timer B active=0 ref=1 closing=0 repeat=0\n");
     support_finish(loop);
 }
 

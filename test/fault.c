@@ -108,6 +108,15 @@ long fault_count(enum fault_row row)
     return counts[row];
 }
 
+long fault_waits(void)
+{
+    long waits = counts[FAULT_BACKEND_WAIT];
+
+    if ((int)FAULT_BACKEND_WAIT_TIMED != (int)FAULT_BACKEND_WAIT)
+        waits += counts[FAULT_BACKEND_WAIT_TIMED];
+    return waits;
+}
+
 long fault_count_all(void)
 {
     long all = 0;
@@ -163,10 +172,8 @@ const int *fault_errors(enum fault_row row)
     static const int sigwait_errors[] = {EINVAL, 0};
     static const int socket_errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, EACCES, 0};
     static const int writev_errors[] = {EINTR, EAGAIN, EPIPE, EIO, ENOSPC, 0};
-    static const int create_errors[] = {EMFILE, ENFILE, ENOMEM, 0};
-    static const int epoll_ctl_errors[] = {ENOMEM, ENOSPC, EPERM, EEXIST, ENOENT, 0};
-    static const int epoll_wait_errors[] = {EINTR, EBADF, EINVAL, ENOSYS, EPERM, 0};
     static const int write_errors[] = {EINTR, EAGAIN, 0};
+    static const int no_errors[] = {0};
 
     switch (row) {
     case FAULT_accept_new:
@@ -236,18 +243,10 @@ const int *fault_errors(enum fault_row row)
         return socket_errors;
     case FAULT_writev:
         return writev_errors;
-    case FAULT_epoll_create1:
-    case FAULT_eventfd:
-        return create_errors;
-    case FAULT_epoll_ctl:
-        return epoll_ctl_errors;
-    case FAULT_epoll_wait:
-    case FAULT_epoll_pwait_ns:
-        return epoll_wait_errors;
     case FAULT_write:
         return write_errors;
-    case FAULT_ROWS:
+    default:
         break;
     }
-    return create_errors;
+    return fault_backend_errors(row) != NULL ? fault_backend_errors(row) : no_errors;
 }

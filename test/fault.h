@@ -7,6 +7,7 @@
 
 #include "support.h"
 
+#include "backend_test.h"
 #include "posix/sys.h"
 
 enum fault_row {
@@ -31,9 +32,17 @@ void fault_disarm(void);
 long fault_count(enum fault_row row);
 long fault_count_all(void);
 
+/* From now on: the n-th registration of a descriptor fails with that errno, times in a row, however it gets to the kernel. */
+void fault_registrations(long n, int error, long times);
+
+/* Waits since fault_arm() or fault_begin(). */
+long fault_waits(void);
+
 const char *fault_name(enum fault_row row);
 
 /* The plausible errors of a row, ended by 0. */
 const int *fault_errors(enum fault_row row);
+/* The backend's part of it: NULL for a row that is not its own. */
+const int *fault_backend_errors(enum fault_row row);
 
 #endif

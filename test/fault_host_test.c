@@ -126,7 +126,7 @@ static void assert_tcp_traffic(void)
 
 static bool is_of_one_descriptor(enum fault_row row, int error)
 {
-    return row == FAULT_epoll_ctl && error != ENOMEM && error != ENOSPC;
+    return row == FAULT_BACKEND_CHANGE && error != ENOMEM && error != ENOSPC;
 }
 
 static void after_a_failed_fork_nothing_works_but_closing_and_another_try(int error)
@@ -145,12 +145,12 @@ static void after_a_failed_fork_nothing_works_but_closing_and_another_try(int er
 
 static void every_call_of_a_fork_fails_in_turn(void **state)
 {
-    static const enum fault_row rows[] = {FAULT_epoll_create1, FAULT_eventfd, FAULT_epoll_ctl};
+    static const enum fault_row rows[] = {FAULT_BACKEND_CREATE, FAULT_BACKEND_WAKER, FAULT_BACKEND_CHANGE};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (const int *error = fault_errors(rows[i]); *error != 0; error++) {
-            long calls = rows[i] == FAULT_epoll_ctl ? 1 + DESCS + 1 : 1;
+            long calls = rows[i] == FAULT_BACKEND_CHANGE ? 1 + DESCS + 1 : 1;
 
             for (long n = 1; n <= calls; n++) {
                 bool of_one = n > 1 && is_of_one_descriptor(rows[i], *error);
@@ -187,7 +187,7 @@ static void a_descriptor_that_cannot_be_registered_again_says_so(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         begin();
-        fault_arm(FAULT_epoll_ctl, 2, errors[i], 1 + DESCS);
+        fault_arm(FAULT_BACKEND_CHANGE, 2, errors[i], 1 + DESCS);
         assert_ok(loop_fork(loop));
         fault_disarm();
         run_until_count(loop, &completions, DESCS);
@@ -206,7 +206,7 @@ static void handles_can_be_closed_while_a_fork_has_failed(void **state)
 {
     (void)state;
     begin();
-    fault_arm(FAULT_epoll_create1, 1, EMFILE, 1);
+    fault_arm(FAULT_BACKEND_CREATE, 1, EMFILE, 1);
     assert_int_equal(loop_fork(loop), LOOP_EMFILE);
     fault_disarm();
     for (int i = 0; i < DESCS; i++)
@@ -228,7 +228,7 @@ static void a_child_whose_fork_failed_cannot_hit_the_parent(void **state)
     begin();
     child = fork_process();
     if (in_child) {
-        fault_arm(FAULT_epoll_ctl, 3, ENOMEM, 1);
+        fault_arm(FAULT_BACKEND_CHANGE, 3, ENOMEM, 1);
         expect(loop_fork(loop) == LOOP_ENOMEM);
         fault_disarm();
         expect(loop_shutdown(loop, LOOP_SEC(10), NULL, NULL) == 0);
@@ -261,11 +261,12 @@ static void a_fork_makes_the_calls_it_needs(void **state)
     begin();
     fault_arm(FAULT_close, 0, 0, 0);
     assert_ok(loop_fork(loop));
-    assert_int_equal(fault_count(FAULT_close), 2);
-    assert_int_equal(fault_count(FAULT_epoll_create1), 1);
-    assert_int_equal(fault_count(FAULT_eventfd), 1);
-    assert_int_equal(fault_count(FAULT_epoll_ctl), 1 + DESCS + 1); /* nothing is removed: that would be the parent's */
-    assert_int_equal(fault_count_all(), 4 + 1 + DESCS + 1);
+    assert_int_equal(fault_count(FAULT_close), CLOSES_OF_FORK);
+    assert_int_equal(fault_count(FAULT_BACKEND_CREATE), 1);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAKER), 1);
+    assert_int_equal(fault_count(FAULT_BACKEND_CHANGE),
+                     1 + DESCS + 1); /* nothing is removed: that would be the parent's */
+    assert_int_equal(fault_count_all(), CALLS_OF_FORK(DESCS));
     finish();
 }
 
@@ -284,11 +285,11 @@ static void a_loop_that_no_host_watches_wakes_nobody(void **state)
 {
     (void)state;
     begin();
-    fault_arm(FAULT_write, 0, 0, 0);
+    fault_arm(FAULT_BACKEND_WAKE, 0, 0, 0);
     submit_writes();
     assert_ok(loop_op_cancel(&reads[1]));
     run_until_count(loop, &completions, 9);
-    assert_int_equal(fault_count(FAULT_write), 0);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAKE), 0);
     finish();
 }
 
@@ -297,15 +298,15 @@ static void a_host_is_woken_once_per_sleep(void **state)
     (void)state;
     begin();
     assert_true(loop_backend_fd(loop) >= 0);
-    fault_arm(FAULT_write, 0, 0, 0);
+    fault_arm(FAULT_BACKEND_WAKE, 0, 0, 0);
     for (int round = 1; round <= 3; round++) {
         submit_writes();
-        assert_int_equal(fault_count(FAULT_write), round);
+        assert_int_equal(fault_count(FAULT_BACKEND_WAKE), round);
         assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
         assert_int_equal(completions, round * 8);
     }
     assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
-    assert_int_equal(fault_count(FAULT_write), 3);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAKE), 3);
     finish();
 }
 
@@ -314,9 +315,9 @@ static void a_wake_up_that_was_interrupted_is_repeated(void **state)
     (void)state;
     begin();
     assert_true(loop_backend_fd(loop) >= 0);
-    fault_arm(FAULT_write, 1, EINTR, 3);
+    fault_arm(FAULT_BACKEND_WAKE, 1, EINTR, 3);
     submit_writes();
-    assert_int_equal(fault_count(FAULT_write), 4);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAKE), 4);
     run_until_count(loop, &completions, 8);
     finish();
 }
@@ -327,7 +328,7 @@ static void a_shutdown_that_needs_no_wait_does_without(void **state)
 {
     (void)state;
     begin();
-    fault_arm(FAULT_epoll_wait, 1, EBADF, 1);
+    fault_arm(FAULT_BACKEND_WAIT, 1, EBADF, 1);
     assert_ok(loop_shutdown(loop, LOOP_SEC(10), NULL, NULL));
     assert_int_equal(completions, DESCS);
     fault_end();
@@ -358,7 +359,7 @@ static void a_shutdown_whose_wait_fails_names_what_is_left_and_can_be_repeated(v
     begin();
     slow.cancel = keep; /* the operations do not come back at once */
     loop->backend = &slow;
-    fault_arm(FAULT_epoll_pwait_ns, 1, EINVAL, 1);
+    fault_arm(FAULT_BACKEND_WAIT_TIMED, 1, EINVAL, 1);
     assert_int_equal(loop_shutdown(loop, LOOP_SEC(10), count_name, &named), LOOP_EINVAL);
     assert_int_equal(named, DESCS);
     for (int i = 0; i < DESCS; i++)

@@ -1,32 +1,9 @@
 /* Poll handles on bad days: descriptors closed early, duplicates that live on, system calls that fail. */
-#include "fault.h"
-#include "poll_fixture.h"
+#include "fault_poll_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
-
-static void begin_counting(void)
-{
-    begin();
-    fault_begin();
-}
-
-static void finish_counting(void)
-{
-    fault_end();
-    finish();
-}
-
-static long waits(void)
-{
-    return fault_count(FAULT_epoll_wait) + fault_count(FAULT_epoll_pwait_ns);
-}
-
-static void forget_counts(void)
-{
-    fault_arm(FAULT_epoll_ctl, 0, 0, 0);
-}
 
 /* ------------------------------------------------------------------------------------------------------ counted calls -- */
 
@@ -40,7 +17,7 @@ static void a_report_costs_a_wait_and_a_change_one_call(void **state)
     for (int i = 0; i < 10; i++)
         assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 1);
     assert_int_equal(reports[0], 10);
-    assert_int_equal(waits(), 10);
+    assert_int_equal(fault_waits(), 10);
     assert_int_equal(fault_count_all(), 11);
     assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note)); /* the same again is nothing */
     assert_int_equal(fault_count_all(), 11);
@@ -48,32 +25,6 @@ static void a_report_costs_a_wait_and_a_change_one_call(void **state)
     assert_ok(loop_poll_stop(&polls[0]));
     assert_int_equal(fault_count_all(), 13);
     finish_counting();
-}
-
-static bool expired;
-
-static void on_timer(loop_timer_t *timer)
-{
-    (void)timer;
-    expired = true;
-}
-
-/* Runs for a while, in which nothing is to happen: the loop has to sleep. */
-static void assert_quiet(void)
-{
-    loop_timer_t timer;
-    int before = reports_of_all;
-
-    expired = false;
-    assert_ok(loop_timer_init(loop, &timer));
-    assert_ok(loop_timer_start(&timer, on_timer, LOOP_MS(30), 0));
-    forget_counts();
-    while (!expired)
-        assert_int_equal(loop_run(loop, LOOP_RUN_ONCE) >= 0, 1);
-    assert_int_equal(reports_of_all, before);
-    assert_true(waits() < 8);
-    assert_ok(loop_handle_close(&timer.handle, NULL));
-    turn();
 }
 
 static void a_silent_handle_disturbs_no_wait(void **state)
@@ -92,35 +43,6 @@ static void a_silent_handle_disturbs_no_wait(void **state)
 }
 
 /* ------------------------------------------------------------------------------------------------------- closed early -- */
-
-/* The owner closes its descriptor, which has data, while it is polled; a duplicate, given back, keeps the file open. */
-static int close_early(int i)
-{
-    int duplicate = dup(mine[i]);
-
-    assert_true(duplicate >= 0);
-    assert_ok(close(mine[i]));
-    mine[i] = -1;
-    return duplicate;
-}
-
-static void start_all_but_the_first(void)
-{
-    for (int i = 1; i < POLLS; i++)
-        assert_ok(loop_poll_start(&polls[i], LOOP_READABLE, note));
-}
-
-static void assert_the_others_work(void)
-{
-    for (int i = 1; i < POLLS; i++) {
-        int before = reports[i];
-
-        send_byte(peers[i]);
-        turn();
-        assert_int_equal(reports[i], before + 1);
-        read_byte(mine[i]);
-    }
-}
 
 static void a_handle_closed_after_its_descriptor_is_forgotten(void **state)
 {
@@ -176,16 +98,6 @@ static void a_descriptor_closed_without_a_duplicate_goes_quietly(void **state)
     assert_true(loop_handle_is_active(&polls[0].handle)); /* as it was */
     assert_ok(loop_poll_stop(&polls[0]));
     finish_counting();
-}
-
-static int lost;
-
-static void note_lost(loop_poll_t *poll, int status, unsigned events)
-{
-    assert_int_equal(status, LOOP_EBADF);
-    assert_int_equal(events, 0);
-    assert_false(loop_handle_is_active(&poll->handle));
-    lost++;
 }
 
 static void a_handle_that_lost_its_number_may_be_stopped_or_closed_before_it_is_told(void **state)
@@ -285,173 +197,7 @@ static void a_handle_that_goes_on_with_a_reused_number_hears_the_new_descriptor_
     finish_counting();
 }
 
-/* A host waits on the kernel's object itself. It is better to be told too often than not any more. */
-static void the_set_that_a_host_watches_is_not_replaced(void **state)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    int host = epoll_create1(EPOLL_CLOEXEC);
-    int duplicate;
-
-    (void)state;
-    begin_counting();
-    assert_ok(epoll_ctl(host, EPOLL_CTL_ADD, loop_backend_fd(loop), &event));
-    send_byte(peers[0]);
-    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-    duplicate = close_early(0);
-    assert_ok(loop_handle_close(&polls[0].handle, NULL));
-    for (int i = 0; i < 3; i++)
-        turn();
-    assert_int_equal(fault_count(FAULT_epoll_create1), 0);
-    assert_ok(close(duplicate)); /* and so it is silent after all */
-    turn();
-    assert_int_equal(epoll_wait(host, &event, 1, 0), 0);
-    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note));
-    send_byte(peers[1]);
-    assert_int_equal(epoll_wait(host, &event, 1, 0), 1);
-    turn();
-    assert_int_equal(reports[1], 1);
-    finish_counting();
-    assert_ok(close(host));
-}
-
-/* Everything that was registered when the kernel had to be given a new set still is. */
-static int received;
-
-static void on_read(loop_tcp_t *tcp, ptrdiff_t nread, const loop_buf_t *buf)
-{
-    (void)tcp;
-    (void)buf;
-    assert_int_equal(nread, 1);
-    received++;
-}
-
-static void on_op(loop_op_t *op)
-{
-    assert_ok(op->status);
-    received++;
-}
-
-static void other_handles_live_through_an_early_close(void **state)
-{
-    loop_tcp_t tcp;
-    loop_desc_t desc;
-    loop_op_t op = {0};
-    char text[4];
-    int duplicate;
-    int socket_fd;
-    int fds[2];
-
-    (void)state;
-    begin_counting();
-    received = 0;
-    lost = 0;
-    socket_fd = support_tcp_and_socket(loop, &tcp);
-    assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-    assert_ok(loop_desc_attach(loop, &desc, fds[0], LOOP_DESC_OWNED));
-    assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, on_op));
-    start_all_but_the_first();
-    send_byte(peers[0]);
-    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-    duplicate = close_early(0);
-    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note_lost));
-    assert_ok(close(mine[1])); /* another one closed early, of which nothing is left, as comes out now */
-    mine[1] = -1;
-    assert_ok(loop_handle_close(&polls[0].handle, NULL));
-    turn();
-    turn();
-    assert_int_equal(lost, 1);
-    assert_quiet();
-    send_byte(socket_fd);
-    send_byte(fds[1]);
-    while (received < 2)
-        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
-    send_byte(peers[2]);
-    turn();
-    assert_int_equal(reports[2], 1);
-    finish_counting();
-    assert_ok(close(duplicate) | close(fds[1]) | close(socket_fd));
-}
-
-static void on_far_timer(loop_timer_t *timer)
-{
-    (void)timer;
-    fail();
-}
-
-static void on_end(loop_op_t *op)
-{
-    assert_int_equal(op->status, LOOP_EBADF);
-    received++;
-}
-
-/* What comes out when the kernel's object is made anew ends the wait before which that happened; with a callback, and without. */
-static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state)
-{
-    (void)state;
-    for (int with_callback = 0; with_callback < 2; with_callback++) {
-        loop_timer_t far;
-        loop_desc_t desc;
-        loop_op_t op = {0};
-        loop_op_t *got = NULL;
-        char text[4];
-        int duplicate;
-        int fds[2];
-
-        begin_counting();
-        received = 0;
-        assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-        assert_ok(loop_desc_attach(loop, &desc, fds[0], 0));
-        assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, with_callback ? on_end : NULL));
-        assert_ok(loop_timer_init(loop, &far));
-        assert_ok(loop_timer_start(&far, on_far_timer, LOOP_SEC(3600), 0));
-        send_byte(peers[0]);
-        assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-        turn();
-        duplicate = close_early(0);
-        assert_ok(loop_handle_close(&polls[0].handle, NULL));
-        assert_ok(close(fds[0]));
-        while (received == 0 && got == NULL)
-            assert_true(loop_wait(loop, &got, 1, LOOP_FOREVER) >= 0);
-        assert_int_equal(op.status, LOOP_EBADF);
-        finish_counting();
-        assert_ok(close(duplicate) | close(fds[1]));
-    }
-}
-
 /* ------------------------------------------------------------------------------------------------------ calls that fail -- */
-
-static void without_a_new_set_it_is_tried_again(void **state)
-{
-    static const struct {
-        enum fault_row row;
-        long n;
-        int error;
-    } faults[] = {{FAULT_epoll_create1, 1, EMFILE}, {FAULT_epoll_ctl, 1, ENOMEM}, {FAULT_epoll_ctl, 3, ENOSPC}};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-        int duplicate;
-
-        begin_counting();
-        start_all_but_the_first();
-        send_byte(peers[0]);
-        assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-        duplicate = close_early(0);
-        assert_ok(loop_handle_close(&polls[0].handle, NULL));
-        turn();
-        fault_arm(faults[i].row, faults[i].n, faults[i].error, 1);
-        turn();
-        assert_int_equal(fault_count(faults[i].row), faults[i].n); /* it was tried, and failed */
-        assert_the_others_work();
-        fault_disarm();
-        turn();
-        assert_quiet();
-        assert_the_others_work();
-        finish_counting();
-        assert_ok(close(duplicate));
-    }
-}
 
 static void an_init_that_fails_leaves_no_trace(void **state)
 {
@@ -460,9 +206,9 @@ static void an_init_that_fails_leaves_no_trace(void **state)
         long n;
         int error;
         int expected;
-    } faults[] = {{FAULT_epoll_ctl, 1, ENOMEM, LOOP_ENOMEM}, {FAULT_epoll_ctl, 1, ENOSPC, LOOP_ENOSPC},
-                  {FAULT_fcntl, 1, EINVAL, LOOP_EINVAL},     {FAULT_fcntl, 2, EINVAL, LOOP_EINVAL},
-                  {FAULT_epoll_ctl, 1, EBADF, LOOP_EBADF},   {FAULT_epoll_ctl, 1, EPERM, LOOP_ENOTPOLLABLE}};
+    } faults[] = {{FAULT_BACKEND_CHANGE, 1, ENOMEM, LOOP_ENOMEM}, {FAULT_BACKEND_CHANGE, 1, ENOSPC, LOOP_ENOSPC},
+                  {FAULT_fcntl, 1, EINVAL, LOOP_EINVAL},          {FAULT_fcntl, 2, EINVAL, LOOP_EINVAL},
+                  {FAULT_BACKEND_CHANGE, 1, EBADF, LOOP_EBADF},   {FAULT_BACKEND_CHANGE, 1, EPERM, LOOP_ENOTPOLLABLE}};
     loop_poll_t poll = {0};
 
     (void)state;
@@ -483,13 +229,13 @@ static void a_start_that_fails_leaves_the_handle_as_it_was(void **state)
     (void)state;
     begin_counting();
     send_byte(peers[0]);
-    fault_arm(FAULT_epoll_ctl, 1, ENOMEM, 1);
+    fault_arm(FAULT_BACKEND_CHANGE, 1, ENOMEM, 1);
     assert_int_equal(loop_poll_start(&polls[0], LOOP_READABLE, note), LOOP_ENOMEM);
     assert_false(loop_handle_is_active(&polls[0].handle));
     turn();
     assert_int_equal(reports[0], 0);
     assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
-    fault_arm(FAULT_epoll_ctl, 1, ENOMEM, 1);
+    fault_arm(FAULT_BACKEND_CHANGE, 1, ENOMEM, 1);
     assert_int_equal(loop_poll_start(&polls[0], LOOP_WRITABLE, note), LOOP_ENOMEM);
     turn();
     assert_int_equal(reports[0], 1);
@@ -508,7 +254,7 @@ static void a_stop_cannot_fail(void **state)
         for (long times = 1; times <= 2; times++) {
             assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
             turn();
-            fault_arm(FAULT_epoll_ctl, 1, errors[i], times);
+            fault_arm(FAULT_BACKEND_CHANGE, 1, errors[i], times);
             assert_ok(loop_poll_stop(&polls[0]));
             fault_disarm();
             assert_false(loop_handle_is_active(&polls[0].handle));
@@ -527,7 +273,5 @@ LOOP_TEST_MAIN(TEST(a_report_costs_a_wait_and_a_change_one_call), TEST(a_silent_
                TEST(a_handle_that_lost_its_number_may_be_stopped_or_closed_before_it_is_told),
                TEST(events_of_a_descriptor_closed_early_do_not_reach_the_next_of_its_number),
                TEST(a_handle_that_goes_on_with_a_reused_number_hears_the_new_descriptor_only),
-               TEST(the_set_that_a_host_watches_is_not_replaced), TEST(other_handles_live_through_an_early_close),
-               TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again),
                TEST(an_init_that_fails_leaves_no_trace), TEST(a_start_that_fails_leaves_the_handle_as_it_was),
                TEST(a_stop_cannot_fail))

@@ -136,10 +136,10 @@ static void watching_a_signal_costs_a_few_calls_and_a_callback_only_the_wake_up(
     begin();
     assert_ok(loop_signal_start(&watcher, note, SIGUSR1));
     assert_int_equal(fault_count_all(), 5); /* the mask, twice; the action looked at and set; whose process it is */
-    fault_arm(FAULT_write, 0, 0, 0);
+    fault_arm(FAULT_BACKEND_WAKE, 0, 0, 0);
     assert_told_of(SIGUSR1);
-    assert_int_equal(fault_count(FAULT_write), 1);
-    assert_int_equal(fault_count(FAULT_epoll_wait), 1);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAKE), 1);
+    assert_int_equal(fault_count(FAULT_BACKEND_WAIT), 1);
     assert_int_equal(fault_count_all(), 2);
     finish();
 }

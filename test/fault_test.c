@@ -326,7 +326,7 @@ static void every_allocation_of_signals_and_polls_fails_in_turn(void **state)
 
 static void every_call_of_init_fails_in_turn(void **state)
 {
-    static const enum fault_row rows[] = {FAULT_epoll_create1, FAULT_eventfd, FAULT_epoll_ctl};
+    static const enum fault_row rows[] = {FAULT_BACKEND_CREATE, FAULT_BACKEND_WAKER, FAULT_BACKEND_CHANGE};
 
     (void)state;
     fault_begin();

@@ -263,8 +263,8 @@ static void work_costs_no_system_call_while_the_loop_is_awake(void **state)
         assert_ok(item_submit(loop, &item, LOOP_LANE_DEFAULT, NULL));
         support_until(loop, &item.ended);
     }
-    assert_true(fault_count(FAULT_write) <= 10); /* a wake-up each */
-    assert_int_equal(fault_count_all(), fault_count(FAULT_write) + fault_count(FAULT_epoll_wait));
+    assert_true(fault_count(FAULT_BACKEND_WAKE) <= 10); /* a wake-up each */
+    assert_int_equal(fault_count_all(), fault_count(FAULT_BACKEND_WAKE) + fault_count(FAULT_BACKEND_WAIT));
     support_finish(loop);
     assert_ok(loop_pool_destroy(pool));
     fault_end();

@@ -1,4 +1,5 @@
 /* loop_metrics: what is counted, and what is timed only where it was asked for. */
+#include "backend_test.h"
 #include "posix/sys.h"
 
 #include "op_fixture.h"
@@ -171,14 +172,12 @@ static int test_clock(clockid_t clock, struct timespec *ts)
     return 0;
 }
 
-static int test_wait(int epfd, struct epoll_event *events, int max, const struct epoll_timespec *timeout)
+static void advance(uint64_t ns)
 {
-    (void)epfd;
-    (void)events;
-    (void)max;
-    clock_ns += (uint64_t)timeout->seconds * 1000000000u + (uint64_t)timeout->nanoseconds;
-    return 0;
+    clock_ns += ns;
 }
+
+BACKEND_FAKE_WAIT(test_wait, advance)
 
 static void begin_with_clock(unsigned flags)
 {
@@ -186,7 +185,7 @@ static void begin_with_clock(unsigned flags)
 
     system_calls = loop__sys;
     loop__sys.clock_gettime = test_clock;
-    loop__sys.epoll_pwait_ns = test_wait;
+    BACKEND_FAKE_WAIT_INSTALL(test_wait);
     clock_ns = LOOP_SEC(1000);
     options.flags = flags;
     assert_ok(loop_init(&loop, &options));

@@ -1,46 +1,24 @@
 /*
  * The clock of a run, which moves only in waits and when the run says so; the wait, which looks for events, lets the model look
- * at everything before it sleeps, and then moves the clock; and faults. All by the seam of system calls.
+ * at everything before it sleeps, and then moves the clock; and faults. All by the seam of system calls; what
+ * is the backend's in it is in <backend>/model_wait.c.
  */
-#include "model.h"
-
-#include "posix/sys.h"
+#include "model_seam.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#define FDS 4096
 #define DAY LOOP_SEC(86400)
 
 uint64_t seam_now;
 
-/* Where faults happen. */
-enum {
-    PLACE_MEMORY,
-    PLACE_RECV,
-    PLACE_READV,
-    PLACE_RECVMSG,
-    PLACE_SEND,
-    PLACE_SENDMSG,
-    PLACE_WRITEV,
-    PLACE_ACCEPT,
-    PLACE_CONNECT,
-    PLACE_POLL,
-    PLACE_WAIT,
-    PLACE_CONTROL
-};
-
 static struct loop_sys real;
 static uint64_t sent[FDS];
-static struct {
-    int epfd;
-    struct epoll_event event;
-} registered[FDS];
 
 /* ------------------------------------------------------------------------------------------------------------- faults -- */
 
 /* Whether a call that could go wrong does. */
-static bool fault(uint32_t percent, int place, const char *what)
+bool seam_fault(uint32_t percent, int place, const char *what)
 {
     struct atom outer;
     bool acts;
@@ -55,21 +33,14 @@ static bool fault(uint32_t percent, int place, const char *what)
     return acts;
 }
 
-/* Makes the kernel report what is there once more: after a refusal that was not its own, no edge would come. */
-static void rearm(int fd)
-{
-    if (fd < FDS && registered[fd].event.events != 0)
-        (void)real.epoll_ctl(registered[fd].epfd, EPOLL_CTL_MOD, fd, &registered[fd].event);
-}
-
 static bool refuses(int fd, int place)
 {
-    if (fault(3, place, "interrupted")) {
+    if (seam_fault(3, place, "interrupted")) {
         errno = EINTR;
         return true;
     }
-    if (fd < FDS && registered[fd].event.events != 0 && fault(5, place, "it would block")) {
-        rearm(fd);
+    if (seam_is_registered(fd) && seam_fault(5, place, "it would block")) {
+        seam_rearm(fd);
         errno = EAGAIN;
         return true;
     }
@@ -81,9 +52,9 @@ static size_t shortened(int fd, int place, size_t len)
 {
     bool storm = world->storm && place >= PLACE_SEND;
 
-    if (len < 2 || !fault(storm ? 90 : 8, place, "less than was asked for"))
+    if (len < 2 || !seam_fault(storm ? 90 : 8, place, "less than was asked for"))
         return len;
-    rearm(fd);
+    seam_rearm(fd);
     return storm ? 1 : 1 + (len - 1) / 3;
 }
 
@@ -173,8 +144,8 @@ static int seam_accept_new(int fd)
 {
     if (refuses(fd, PLACE_ACCEPT))
         return -1;
-    if (fault(3, PLACE_ACCEPT, "no descriptor is left")) {
-        rearm(fd);
+    if (seam_fault(3, PLACE_ACCEPT, "no descriptor is left")) {
+        seam_rearm(fd);
         errno = EMFILE;
         return -1;
     }
@@ -186,7 +157,7 @@ static int seam_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
     int rc = real.connect(fd, addr, len);
 
-    if ((rc == 0 || errno == EINPROGRESS) && fault(20, PLACE_CONNECT, "interrupted")) {
+    if ((rc == 0 || errno == EINPROGRESS) && seam_fault(20, PLACE_CONNECT, "interrupted")) {
         errno = EINTR;
         return -1;
     }
@@ -195,7 +166,7 @@ static int seam_connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 static int seam_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-    if (fault(5, PLACE_POLL, "interrupted")) {
+    if (seam_fault(5, PLACE_POLL, "interrupted")) {
         errno = EINTR;
         return -1;
     }
@@ -213,33 +184,6 @@ void seam_opened(loop_os_fd_t fd)
     sent[fd] = 0;
 }
 
-/* ---------------------------------------------------------------------------------------------------- registrations -- */
-
-static int seam_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-    int rc;
-
-    if (world->alloc_fails && op != EPOLL_CTL_DEL && fault(3, PLACE_CONTROL, "the system has no memory")) {
-        errno = ENOMEM;
-        return -1;
-    }
-    rc = real.epoll_ctl(epfd, op, fd, event);
-    if (rc == 0 && fd < FDS) {
-        registered[fd].epfd = epfd;
-        registered[fd].event = *event;
-        if (op == EPOLL_CTL_DEL)
-            registered[fd].event.events = 0;
-    }
-    return rc;
-}
-
-static int seam_close(int fd)
-{
-    if (fd >= 0 && fd < FDS)
-        registered[fd].event.events = 0;
-    return real.close(fd);
-}
-
 /* ----------------------------------------------------------------------------------------------------- clock and wait -- */
 
 static int seam_clock(clockid_t id, struct timespec *time)
@@ -248,23 +192,6 @@ static int seam_clock(clockid_t id, struct timespec *time)
     time->tv_sec = (time_t)(seam_now / LOOP_SEC(1));
     time->tv_nsec = (long)(seam_now % LOOP_SEC(1));
     return 0;
-}
-
-/* Events come in any order, and not all at once. */
-static int some_events(int epfd, struct epoll_event *events, int max)
-{
-    int n = real.epoll_wait(epfd, events, chance(20) ? 1 + (int)below(3) : max, 0);
-
-    for (int i = n - 1; i > 0 && n > 1; i--) {
-        int other = (int)below((uint32_t)i + 1);
-        struct epoll_event event = events[i];
-
-        events[i] = events[other];
-        events[other] = event;
-    }
-    if (n > 0 && world->plan->faults == FAULT_FORGOTTEN && chance(2))
-        n--;
-    return n;
 }
 
 /* Others do something while the loop sleeps. */
@@ -289,24 +216,24 @@ static void act_outside(void)
 }
 
 /* Nothing happens for ns. */
-static int sleep_for(int epfd, struct epoll_event *events, int max, int64_t ns, uint64_t slack)
+static int sleep_for(struct seam_look *look, int64_t ns, uint64_t slack)
 {
     int n = 0;
 
-    for (int look = 0; !turn_before_sleep(ns, slack, look == 2); look++) {
-        if (look == 1)
+    for (int i = 0; !turn_before_sleep(ns, slack, i == 2); i++) {
+        if (i == 1)
             (void)usleep(2000); /* the system is about to tell */
-        n = some_events(epfd, events, max);
+        n = seam_take(look);
         if (n != 0)
             return n;
     }
     act_outside();
-    n = some_events(epfd, events, max);
+    n = seam_take(look);
     if (n != 0)
         return n;
     if (ns < 0 || ns > (int64_t)DAY || world->waits_left-- <= 0) {
         task_rescue();
-        n = some_events(epfd, events, max);
+        n = seam_take(look);
         CHECK(n > 0, "a task that is posted wakes nobody");
         return n;
     }
@@ -315,7 +242,7 @@ static int sleep_for(int epfd, struct epoll_event *events, int max, int64_t ns, 
     return 0;
 }
 
-static int wait_for(int epfd, struct epoll_event *events, int max, int64_t ns, uint64_t slack)
+int seam_wait(struct seam_look *look, int64_t ns, uint64_t slack)
 {
     struct atom outer;
     int n;
@@ -324,43 +251,22 @@ static int wait_for(int epfd, struct epoll_event *events, int max, int64_t ns, u
     turn_rank(RANK_POLL);
     world->polled = true;
     phase_check_turn(RANK_POLL, false);
-    if (fault(5, PLACE_WAIT, "interrupted")) {
-        errno = EINTR;
+    if (seam_interrupts_wait(look))
         return -1;
-    }
     outer = atom_open(ATOM_OUTSIDE, &world->outside);
-    n = some_events(epfd, events, max);
+    n = seam_take(look);
     if (n == 0 && ns != 0)
-        n = sleep_for(epfd, events, max, ns, slack);
+        n = sleep_for(look, ns, slack);
     atom_close(outer);
     return n;
-}
-
-static int seam_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
-{
-    return wait_for(epfd, events, max, timeout < 0 ? -1 : (int64_t)LOOP_MS(timeout), LOOP_MS(1));
-}
-
-static int seam_epoll_pwait_ns(int epfd, struct epoll_event *events, int max, const struct epoll_timespec *timeout)
-{
-    /* Some systems know no such call. */
-    if (world->plan->seed % 4 == 0) {
-        errno = ENOSYS;
-        return -1;
-    }
-    return wait_for(epfd, events, max, timeout->seconds * 1000000000 + timeout->nanoseconds, 0);
 }
 
 void seam_begin(void)
 {
     real = loop__sys;
     seam_now = LOOP_SEC(1000);
-    memset(registered, 0, sizeof(registered));
+    seam_begin_backend();
     loop__sys.clock_gettime = seam_clock;
-    loop__sys.epoll_ctl = seam_epoll_ctl;
-    loop__sys.epoll_wait = seam_epoll_wait;
-    loop__sys.epoll_pwait_ns = seam_epoll_pwait_ns;
-    loop__sys.close = seam_close;
     loop__sys.recv = seam_recv;
     loop__sys.readv = seam_readv;
     loop__sys.recvmsg = seam_recvmsg;

@@ -10,6 +10,7 @@
 #include <sys/event.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /* The counts are size_t on NetBSD and int elsewhere. */
@@ -17,6 +18,21 @@
 typedef size_t kevent_count;
 #else
 typedef int kevent_count;
+#endif
+
+/* Close-on-exec where one call can do that, or where it always is: KQUEUE_IS_CLOEXEC tells. */
+static inline int kqueue_new(void)
+{
+#if defined(LOOP_HAS_KQUEUE1)
+    return kqueue1(O_CLOEXEC);
+#else
+    return kqueue();
+#endif
+}
+#if defined(LOOP_HAS_KQUEUE1) || defined(LOOP_KQUEUE_IS_CLOEXEC)
+#define KQUEUE_IS_CLOEXEC true
+#else
+#define KQUEUE_IS_CLOEXEC false
 #endif
 
 /* Submits the changes and waits, for ever without a timeout. */
@@ -46,7 +62,7 @@ static inline int kevent_trigger(int kq, const struct kevent *change)
     X(int, kevent_change, (int kq, struct kevent *changes, int n), (kq, changes, n)) \
     X(int, kevent_trigger, (int kq, const struct kevent *change), (kq, change)) \
     X(int, kevent_wait, (int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents, const struct timespec *timeout), (kq, changes, nchanges, events, nevents, timeout)) \
-    X(int, kqueue, (void), ()) \
+    X(int, kqueue_new, (void), ()) \
     X(int, pipe, (int *fds), (fds)) \
     X(ssize_t, read, (int fd, void *base, size_t len), (fd, base, len)) \
     X(ssize_t, write, (int fd, const void *base, size_t len), (fd, base, len))

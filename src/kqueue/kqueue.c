@@ -74,11 +74,11 @@ static int objects_open(struct kqueue_backend *backend)
     backend->wake_pipe[0] = -1;
     backend->wake_pipe[1] = -1;
     backend->process = loop__process_id();
-    backend->fd = loop__sys.kqueue();
+    backend->fd = loop__sys.kqueue_new();
     if (backend->fd < 0)
         return loop__errno();
     /* Not atomic with making it, and need not be: a child of fork(2) has no kqueue that it could leave to another program. */
-    if (loop__sys.fcntl(backend->fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (!KQUEUE_IS_CLOEXEC && loop__sys.fcntl(backend->fd, F_SETFD, FD_CLOEXEC) < 0)
         error = loop__errno();
     else
         error = add_wake_up(backend);

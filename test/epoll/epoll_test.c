@@ -1,0 +1,309 @@
+/* What is peculiar to epoll: waits in whole milliseconds where the kernel knows no others, registrations that outlive their
+ * descriptor, and a set that is made anew because of them. */
+#include "fault_poll_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+/* -------------------------------------------------------------------------------------------------------- milliseconds -- */
+
+static int fired;
+
+static void end(void)
+{
+    fault_end();
+    support_finish(loop);
+}
+
+static void on_timer(loop_timer_t *timer)
+{
+    (void)timer;
+    fired++;
+    (void)loop_now(loop);
+}
+
+/* A clock that stands still but in a wait, and a wait that takes exactly the time it was asked for. */
+static uint64_t fake_now;
+static int asked_timeout;
+static int wait_error; /* what the wait fails with instead; 0: it succeeds */
+
+static int fake_clock(clockid_t id, struct timespec *time)
+{
+    (void)id;
+    time->tv_sec = (time_t)(fake_now / LOOP_SEC(1));
+    time->tv_nsec = (long)(fake_now % LOOP_SEC(1));
+    return 0;
+}
+
+static int fake_wait(int epfd, struct epoll_event *events, int max, int timeout)
+{
+    (void)epfd;
+    (void)events;
+    (void)max;
+    asked_timeout = timeout;
+    if (wait_error != 0) {
+        errno = wait_error;
+        return -1;
+    }
+    fake_now += LOOP_MS(timeout);
+    return 0;
+}
+
+static void begin_without_nanosecond_waits(int refusal)
+{
+    loop = support_loop();
+    fault_begin();
+    fault_arm(FAULT_epoll_pwait_ns, 1, refusal, LONG_MAX / 2);
+    fake_now = LOOP_SEC(1000);
+    wait_error = 0;
+    loop__sys.clock_gettime = fake_clock;
+    loop__sys.epoll_wait = fake_wait;
+}
+
+static void without_nanosecond_waits_timers_are_still_never_early(void **state)
+{
+    static const int refusals[] = {ENOSYS, EPERM};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        loop_timer_t timer;
+
+        begin_without_nanosecond_waits(refusals[i]);
+        fired = 0;
+        assert_ok(loop_timer_init(loop, &timer));
+        for (int round = 1; round <= 3; round++) {
+            assert_ok(loop_timer_start(&timer, on_timer, LOOP_US(1500), 0));
+            assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+            assert_int_equal(asked_timeout, 2);
+            assert_int_equal(fired, round);
+        }
+        assert_int_equal(fault_count(FAULT_epoll_pwait_ns), 1); /* asked once */
+        end();
+    }
+}
+
+static void the_longest_timeout_is_one_the_system_takes(void **state)
+{
+    loop_timer_t timer;
+
+    (void)state;
+    begin_without_nanosecond_waits(ENOSYS);
+    fired = 0;
+    assert_ok(loop_timer_init(loop, &timer));
+    assert_ok(loop_timer_start(&timer, on_timer, UINT64_MAX, 0));
+    wait_error = EBADF; /* or the wait would go on to the end of time */
+    assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), LOOP_EBADF);
+    assert_int_equal(asked_timeout, INT_MAX);
+    assert_int_equal(fired, 0);
+    wait_error = 0;
+    assert_ok(loop_timer_start(&timer, on_timer, LOOP_MS(3) - 1, 0));
+    assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 0);
+    assert_int_equal(asked_timeout, 3);
+    assert_int_equal(fired, 1);
+    end();
+}
+
+/* ------------------------------------------------------------------------------------------------- lost registrations -- */
+
+static int completions;
+
+static void note_end(loop_op_t *op)
+{
+    completions += op->status != 0;
+}
+
+static void a_registration_the_kernel_lost_is_made_again(void **state)
+{
+    static char data[1 << 22];
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    int fds[2];
+
+    (void)state;
+    loop = support_loop();
+    fault_begin();
+    completions = 0;
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(loop_desc_attach(loop, &desc, fds[0], LOOP_DESC_OWNED));
+    fault_arm(FAULT_epoll_ctl, 1, ENOENT, 1);
+    assert_ok(loop_op_write(&desc, &op, &(loop_buf_t){data, sizeof(data)}, 1, note_end));
+    assert_int_equal(fault_count(FAULT_epoll_ctl), 2); /* modify, then add: which the real kernel refuses here */
+    (void)loop_run(loop, LOOP_RUN_NOWAIT);
+    end();
+    assert_ok(close(fds[1]));
+}
+
+/* ------------------------------------------------------------------------------------------------- a set made anew -- */
+
+/* A host waits on the kernel's object itself. It is better to be told too often than not any more. */
+static void the_set_that_a_host_watches_is_not_replaced(void **state)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int host = epoll_create1(EPOLL_CLOEXEC);
+    int duplicate;
+
+    (void)state;
+    begin_counting();
+    assert_ok(epoll_ctl(host, EPOLL_CTL_ADD, loop_backend_fd(loop), &event));
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    duplicate = close_early(0);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_int_equal(fault_count(FAULT_epoll_create1), 0);
+    assert_ok(close(duplicate)); /* and so it is silent after all */
+    turn();
+    assert_int_equal(epoll_wait(host, &event, 1, 0), 0);
+    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note));
+    send_byte(peers[1]);
+    assert_int_equal(epoll_wait(host, &event, 1, 0), 1);
+    turn();
+    assert_int_equal(reports[1], 1);
+    finish_counting();
+    assert_ok(close(host));
+}
+
+/* Everything that was registered when the kernel had to be given a new set still is. */
+static int received;
+
+static void on_read(loop_tcp_t *tcp, ptrdiff_t nread, const loop_buf_t *buf)
+{
+    (void)tcp;
+    (void)buf;
+    assert_int_equal(nread, 1);
+    received++;
+}
+
+static void on_op(loop_op_t *op)
+{
+    assert_ok(op->status);
+    received++;
+}
+
+static void other_handles_live_through_an_early_close(void **state)
+{
+    loop_tcp_t tcp;
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    char text[4];
+    int duplicate;
+    int socket_fd;
+    int fds[2];
+
+    (void)state;
+    begin_counting();
+    received = 0;
+    lost = 0;
+    socket_fd = support_tcp_and_socket(loop, &tcp);
+    assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(loop_desc_attach(loop, &desc, fds[0], LOOP_DESC_OWNED));
+    assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, on_op));
+    start_all_but_the_first();
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    duplicate = close_early(0);
+    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note_lost));
+    assert_ok(close(mine[1])); /* another one closed early, of which nothing is left, as comes out now */
+    mine[1] = -1;
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    turn();
+    assert_int_equal(lost, 1);
+    assert_quiet();
+    send_byte(socket_fd);
+    send_byte(fds[1]);
+    while (received < 2)
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+    send_byte(peers[2]);
+    turn();
+    assert_int_equal(reports[2], 1);
+    finish_counting();
+    assert_ok(close(duplicate) | close(fds[1]) | close(socket_fd));
+}
+
+static void on_far_timer(loop_timer_t *timer)
+{
+    (void)timer;
+    fail();
+}
+
+static void on_end(loop_op_t *op)
+{
+    assert_int_equal(op->status, LOOP_EBADF);
+    received++;
+}
+
+/* What comes out when the kernel's object is made anew ends the wait before which that happened; with a callback, and without. */
+static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state)
+{
+    (void)state;
+    for (int with_callback = 0; with_callback < 2; with_callback++) {
+        loop_timer_t far;
+        loop_desc_t desc;
+        loop_op_t op = {0};
+        loop_op_t *got = NULL;
+        char text[4];
+        int duplicate;
+        int fds[2];
+
+        begin_counting();
+        received = 0;
+        assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+        assert_ok(loop_desc_attach(loop, &desc, fds[0], 0));
+        assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){text, sizeof(text)}, 1, with_callback ? on_end : NULL));
+        assert_ok(loop_timer_init(loop, &far));
+        assert_ok(loop_timer_start(&far, on_far_timer, LOOP_SEC(3600), 0));
+        send_byte(peers[0]);
+        assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+        turn();
+        duplicate = close_early(0);
+        assert_ok(loop_handle_close(&polls[0].handle, NULL));
+        assert_ok(close(fds[0]));
+        while (received == 0 && got == NULL)
+            assert_true(loop_wait(loop, &got, 1, LOOP_FOREVER) >= 0);
+        assert_int_equal(op.status, LOOP_EBADF);
+        finish_counting();
+        assert_ok(close(duplicate) | close(fds[1]));
+    }
+}
+
+static void without_a_new_set_it_is_tried_again(void **state)
+{
+    static const struct {
+        enum fault_row row;
+        long n;
+        int error;
+    } faults[] = {{FAULT_epoll_create1, 1, EMFILE}, {FAULT_epoll_ctl, 1, ENOMEM}, {FAULT_epoll_ctl, 3, ENOSPC}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        int duplicate;
+
+        begin_counting();
+        start_all_but_the_first();
+        send_byte(peers[0]);
+        assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+        duplicate = close_early(0);
+        assert_ok(loop_handle_close(&polls[0].handle, NULL));
+        turn();
+        fault_arm(faults[i].row, faults[i].n, faults[i].error, 1);
+        turn();
+        assert_int_equal(fault_count(faults[i].row), faults[i].n); /* it was tried, and failed */
+        assert_the_others_work();
+        fault_disarm();
+        turn();
+        assert_quiet();
+        assert_the_others_work();
+        finish_counting();
+        assert_ok(close(duplicate));
+    }
+}
+
+LOOP_TEST_MAIN(TEST(without_nanosecond_waits_timers_are_still_never_early),
+               TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_registration_the_kernel_lost_is_made_again),
+               TEST(the_set_that_a_host_watches_is_not_replaced), TEST(other_handles_live_through_an_early_close),
+               TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again))

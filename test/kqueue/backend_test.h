@@ -1,0 +1,46 @@
+/* What shared tests have to know of the backend: its rows of the seam, and how many calls it makes for what. Here: kqueue's. */
+#ifndef LOOP_TEST_KQUEUE_BACKEND_TEST_H
+#define LOOP_TEST_KQUEUE_BACKEND_TEST_H
+
+#include "posix/sys.h"
+
+#define BACKEND_NAME "kqueue"
+
+/* Makes the kernel object; makes what wakes it, which is the first change of it; changes a registration at once; waits without
+ * end or not at all; waits some time; wakes. */
+#define FAULT_BACKEND_CREATE FAULT_kqueue_new
+#define FAULT_BACKEND_WAKER FAULT_kqueue_new
+#define FAULT_BACKEND_CHANGE FAULT_kevent_change
+#define FAULT_BACKEND_WAIT FAULT_kevent_wait
+#define FAULT_BACKEND_WAIT_TIMED FAULT_kevent_wait
+#ifdef EVFILT_USER
+#define FAULT_BACKEND_WAKE FAULT_kevent_trigger
+#else
+#define FAULT_BACKEND_WAKE FAULT_write
+#endif
+
+/* Changes at once for a connection, and for closing it: they go with the wait, and close does it. */
+#define CHANGES_OF_CONNECTION 0
+#define CHANGES_OF_CLOSE 0
+
+/* Calls of loop_fork() with so many descriptors of the caller's and one connection: closes, and all. The kqueue of the parent is
+ * closed as if it were inherited, because a test calls loop_fork() without a fork. */
+#define CLOSES_OF_FORK 1
+#define CALLS_OF_FORK(descs) (CLOSES_OF_FORK + 5 + 1 + 2 * (descs) + 1)
+
+/* Waits that take as long as they were asked for, of a clock that is moved by advance(). */
+#define BACKEND_FAKE_WAIT(name, advance)                                                                               \
+    static int name(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,            \
+                    const struct timespec *timeout)                                                                    \
+    {                                                                                                                  \
+        (void)kq;                                                                                                      \
+        (void)changes;                                                                                                 \
+        (void)nchanges;                                                                                                \
+        (void)events;                                                                                                  \
+        (void)nevents;                                                                                                 \
+        advance((uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_nsec);                                 \
+        return 0;                                                                                                      \
+    }
+#define BACKEND_FAKE_WAIT_INSTALL(name) (loop__sys.kevent_wait = (name))
+
+#endif

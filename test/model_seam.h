@@ -1,0 +1,51 @@
+/* The seam of a run, in two parts: what is the same for every backend, and its registrations and its wait. */
+#ifndef LOOP_TEST_MODEL_SEAM_H
+#define LOOP_TEST_MODEL_SEAM_H
+
+#include "model.h"
+
+#include "posix/sys.h"
+
+#define FDS 4096
+
+/* Where faults happen. */
+enum {
+    PLACE_MEMORY,
+    PLACE_RECV,
+    PLACE_READV,
+    PLACE_RECVMSG,
+    PLACE_SEND,
+    PLACE_SENDMSG,
+    PLACE_WRITEV,
+    PLACE_ACCEPT,
+    PLACE_CONNECT,
+    PLACE_POLL,
+    PLACE_WAIT,
+    PLACE_CONTROL
+};
+
+/* model_seam.c */
+
+/* Whether a call that could go wrong does. */
+bool seam_fault(uint32_t percent, int place, const char *what);
+
+/* A wait of the loop for ns, of which the system may take slack more: looks, sleeps on the clock of the run, looks again. */
+struct seam_look;
+int seam_wait(struct seam_look *look, int64_t ns, uint64_t slack);
+
+/* <backend>/model_wait.c */
+
+void seam_begin_backend(void);
+
+/* Events that are there, in any order and not all at once. */
+int seam_take(struct seam_look *look);
+
+/* Whether the wait is interrupted; errno says so. */
+bool seam_interrupts_wait(struct seam_look *look);
+
+bool seam_is_registered(int fd);
+
+/* Makes the kernel report what is there once more: after a refusal that was not its own, no edge would come. */
+void seam_rearm(int fd);
+
+#endif
