@@ -13,12 +13,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* The counts are size_t on NetBSD and int elsewhere. */
-#if defined(__NetBSD__)
-typedef size_t kevent_count;
-#else
-typedef int kevent_count;
-#endif
+/* The counts are size_t on NetBSD and int elsewhere: this fits into both. */
+typedef uint16_t kevent_count;
 
 /* Close-on-exec where one call can do that, or where it always is: KQUEUE_IS_CLOEXEC tells. */
 static inline int kqueue_new(void)

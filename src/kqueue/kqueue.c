@@ -33,7 +33,6 @@ static void objects_close(struct kqueue_backend *backend)
 /* Where there is no EVFILT_USER, or where the kernel is older than the header that has it. */
 static int open_wake_pipe(struct kqueue_backend *backend)
 {
-    struct kevent change;
     int error;
 
     if (loop__sys.pipe(backend->wake_pipe) != 0) {
@@ -47,19 +46,17 @@ static int open_wake_pipe(struct kqueue_backend *backend)
         error = loop__fd_make_async(backend->wake_pipe[1], false);
     if (error != 0)
         return error;
-    EV_SET(&change, (uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, (void *)(uintptr_t)TAG_WAKE);
-    error = loop__registration_make_one(backend, change);
+    error = loop__registration_make_one(
+        backend, loop__kevent_of((uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, TAG_WAKE));
     return error == 0 ? 0 : loop__system_error(error);
 }
 
 static int add_wake_up(struct kqueue_backend *backend)
 {
 #ifdef EVFILT_USER
-    struct kevent change;
-    int error;
+    int error =
+        loop__registration_make_one(backend, loop__kevent_of(0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, TAG_WAKE));
 
-    EV_SET(&change, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, (void *)(uintptr_t)TAG_WAKE);
-    error = loop__registration_make_one(backend, change);
     if (error != EINVAL)
         return error == 0 ? 0 : loop__system_error(error);
 #endif
@@ -156,10 +153,9 @@ static void backend_wake(loop_t *loop)
             continue;
     } else {
 #ifdef EVFILT_USER
-        struct kevent change;
-
         /* Flags of 0: some systems take EV_CLEAR here for an order to forget the trigger. */
-        EV_SET(&change, 0, EVFILT_USER, 0, NOTE_TRIGGER, 0, (void *)(uintptr_t)TAG_WAKE);
+        struct kevent change = loop__kevent_of(0, EVFILT_USER, 0, NOTE_TRIGGER, 0, TAG_WAKE);
+
         while (loop__sys.kevent_trigger(backend->fd, &change) < 0 && errno == EINTR)
             continue;
 #endif

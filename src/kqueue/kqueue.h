@@ -20,6 +20,8 @@
 #include "posix/readiness.h"
 #include "posix/sys.h"
 
+#include <string.h>
+
 /* At least as many events as changes, so that the error of each has room (fact d). */
 #define CHANGES_PER_WAIT 128
 #define EVENTS_PER_WAIT 256
@@ -49,6 +51,16 @@ static inline struct kqueue_backend *loop__kqueue(loop_t *loop)
 static inline uintptr_t loop__kevent_udata(const struct kevent *event)
 {
     return (uintptr_t)event->udata;
+}
+
+static inline struct kevent loop__kevent_of(uintptr_t ident, int filter, unsigned flags, unsigned fflags, int data,
+                                            uintptr_t udata)
+{
+    struct kevent event;
+
+    EV_SET(&event, ident, filter, flags, fflags, data, 0);
+    memcpy(&event.udata, &udata, sizeof(udata));
+    return event;
 }
 
 /* Makes one change at once. Its error, or that of the call, as the system's number. */

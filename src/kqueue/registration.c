@@ -28,10 +28,7 @@ static uintptr_t udata_of(struct desc *desc)
 /* fflags and data: of READ a low-water mark that no data reaches, of EXCEPT what is exceptional. */
 static struct kevent change_of(struct desc *desc, int filter, unsigned flags, unsigned fflags, int data)
 {
-    struct kevent change;
-
-    EV_SET(&change, (uintptr_t)desc->os.fd, filter, flags, fflags, data, (void *)udata_of(desc));
-    return change;
+    return loop__kevent_of((uintptr_t)desc->os.fd, filter, flags, fflags, data, udata_of(desc));
 }
 
 static void add(struct changes *changes, struct kevent change)
@@ -366,7 +363,7 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     if (desc->flags & DESC_LEVEL)
         probe = level_read(desc, interest, 0);
     else
-        probe = change_of(desc, interest & INTEREST_READ ? EVFILT_READ : EVFILT_WRITE, EV_ENABLE, 0, 0);
+        probe = change_of(desc, interest & INTEREST_READ ? (int)EVFILT_READ : (int)EVFILT_WRITE, EV_ENABLE, 0, 0);
     return loop__registration_make_one(backend, probe) == 0;
 }
 

@@ -14,8 +14,8 @@ struct seam_look {
 };
 
 enum direction {
-    READING,
-    WRITING,
+    FOR_READING,
+    FOR_WRITING,
     DIRECTIONS
 };
 
@@ -28,7 +28,7 @@ static struct {
 
 bool seam_is_registered(int fd)
 {
-    return fd < FDS && (registered[fd].there[READING] || registered[fd].there[WRITING]);
+    return fd < FDS && (registered[fd].there[FOR_READING] || registered[fd].there[FOR_WRITING]);
 }
 
 /* Adding again looks again. */
@@ -48,7 +48,7 @@ void seam_rearm(int fd)
 
 static void record(int kq, const struct kevent *change)
 {
-    int i = change->filter == EVFILT_WRITE ? WRITING : READING;
+    int i = change->filter == EVFILT_WRITE ? FOR_WRITING : FOR_READING;
 
     if (change->ident >= FDS || (change->filter != EVFILT_READ && change->filter != EVFILT_WRITE))
         return;
