@@ -42,8 +42,8 @@ enum edge {
     EDGE_WRITE = 2, /* may be writable */
     EDGE_ODD = 4    /* urgent data, hang-up or error: a short read does not mean that all was read */
 };
-_Static_assert(EDGE_READ *DESC_READABLE == DESC_READABLE && EDGE_WRITE * DESC_READABLE == DESC_WRITABLE &&
-                   EDGE_ODD * DESC_READABLE == DESC_UNSURE,
+_Static_assert(EDGE_READ * 1u * DESC_READABLE == DESC_READABLE && EDGE_WRITE * 1u * DESC_READABLE == DESC_WRITABLE &&
+                   EDGE_ODD * 1u * DESC_READABLE == DESC_UNSURE,
                "an edge is shifted into the flags of its descriptor");
 
 static inline struct posix_desc *loop__posix(struct desc *desc)
