@@ -16,8 +16,19 @@ else()
     message(FATAL_ERROR "loop: LOOP_BACKEND '${LOOP_BACKEND}' is unknown; use auto, epoll, kqueue or iocp.")
 endif()
 
-if(NOT loop_backend STREQUAL "epoll")
-    message(FATAL_ERROR "loop: the ${loop_backend} backend does not exist yet; only epoll, on Linux, does.")
-elseif(NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
+if(loop_backend STREQUAL "iocp")
+    message(FATAL_ERROR "loop: the iocp backend does not exist yet; epoll, on Linux, and kqueue do.")
+elseif(loop_backend STREQUAL "epoll" AND NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
     message(FATAL_ERROR "loop: the epoll backend needs Linux, and this system is ${CMAKE_SYSTEM_NAME}.")
+endif()
+
+# The kqueue backend on Linux, over the tests' own kqueue(2) that behaves like the one of that system.
+if(LOOP_KQSHIM AND NOT LOOP_KQSHIM MATCHES "^(macos|freebsd|netbsd9|netbsd|openbsd)$")
+    message(FATAL_ERROR "loop: LOOP_KQSHIM '${LOOP_KQSHIM}' is unknown; use macos, freebsd, netbsd9, netbsd or openbsd.")
+elseif(LOOP_KQSHIM AND NOT (loop_backend STREQUAL "kqueue" AND CMAKE_SYSTEM_NAME STREQUAL "Linux"))
+    message(FATAL_ERROR "loop: LOOP_KQSHIM is for LOOP_BACKEND=kqueue on Linux.")
+elseif(NOT LOOP_KQSHIM AND loop_backend STREQUAL "kqueue" AND CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
+    message(FATAL_ERROR "loop: there is no kqueue on ${CMAKE_SYSTEM_NAME}; tests set LOOP_KQSHIM.")
+elseif(LOOP_KQSHIM AND LOOP_INSTALL)
+    set(LOOP_INSTALL OFF) # never to be installed
 endif()

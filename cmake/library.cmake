@@ -44,6 +44,9 @@ function(loop_add_library target type)
             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
         PRIVATE ${loop_private_includes})
     target_link_libraries(${target} PRIVATE Threads::Threads)
+    if(LOOP_KQSHIM)
+        target_link_libraries(${target} PUBLIC kqshim)
+    endif()
 endfunction()
 
 loop_add_library(loop_static STATIC)

@@ -48,8 +48,12 @@ set(loop_epoll_sources
     src/epoll/epoll.c
 )
 
-# Compiled with the tests, linked nowhere: their layout assertions hold before the backends exist.
-set(loop_stub_sources
+set(loop_kqueue_sources
     src/kqueue/kqueue.c
+    src/kqueue/registration.c
+)
+
+# Compiled with the tests, linked nowhere: its layout assertions hold before the backend exists.
+set(loop_stub_sources
     src/iocp/iocp.c
 )

@@ -64,10 +64,10 @@ struct loop_backend {
     void (*cancel)(loop_t *loop, struct op *op);
 
     /* The handle reads (or accepts) by itself, into memory of its choice: call loop__desc_ready(desc, TODO_READ) once, as
-     * soon as that may give something. seen tells what the last read gave. Arming again is harmless. A backend that sets
-     * DESC_ARMED here, and then reports without being asked, is not told of short reads that drain
+     * soon as that may give something. seen and bytes tell what the last read gave. Arming again is harmless. A backend that
+     * sets DESC_ARMED here, and then reports without being asked, is not told of short reads that drain
      * (loop__desc_short_read_drains()); the core clears the flag when the handle has lost interest. */
-    void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen);
+    void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes);
 
     /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold,
      * an error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
@@ -119,5 +119,8 @@ static inline void loop__desc_ready(struct desc *desc, uint8_t todo);
 
 /* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
 void loop__desc_found(struct desc *desc, unsigned events);
+
+/* For this reason nothing would tell when the armed desc may be read: what its handle reads by itself ends with the error. */
+void loop__desc_unreadable(struct desc *desc, int error);
 
 #endif

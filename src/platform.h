@@ -78,6 +78,8 @@ int loop__getnameinfo(const struct sockaddr *addr, char *host, size_t host_size,
 
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);
+/* Writing to it raises no SIGPIPE from now on, where that is a matter of the socket and not of each call. */
+int loop__socket_without_sigpipe(loop_os_fd_t fd);
 /* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
 int loop__socket_probe(loop_os_fd_t fd, unsigned *state);
 void loop__socket_close(loop_os_fd_t fd);

@@ -41,7 +41,8 @@ int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_
     stream->cb.read = cb;
     stream->flags |= STREAM_READING;
     loop__handle_start(&stream->desc.handle);
-    loop->backend->arm(loop, &stream->desc, READ_FIRST);
+    stream->desc.flags &= ~(uint32_t)DESC_UNREADABLE;
+    loop->backend->arm(loop, &stream->desc, READ_FIRST, 0);
     if (stream->desc.flags & DESC_READ_EXPIRED)
         loop__desc_ready(&stream->desc, TODO_READ);
     return 0;
@@ -96,7 +97,7 @@ LOOP_APART static void read_nothing(struct stream *stream, ptrdiff_t n, const lo
         else
             loop->futile++;
         if (stream->flags & STREAM_READING)
-            loop->backend->arm(loop, &stream->desc, n == LOOP_EAGAIN ? READ_EMPTY : READ_FULL);
+            loop->backend->arm(loop, &stream->desc, n == LOOP_EAGAIN ? READ_EMPTY : READ_FULL, 0);
         return;
     }
     if (n == 0)
@@ -112,14 +113,16 @@ LOOP_APART static void read_part(struct stream *stream, ptrdiff_t n, const loop_
 
     stream->cb.read((loop_tcp_t *)stream, n, buf);
     if (stream->flags & STREAM_READING)
-        loop->backend->arm(loop, &stream->desc, seen);
+        loop->backend->arm(loop, &stream->desc, seen, (size_t)n);
 }
 
-/* It accepts; or reading was stopped since, or its deadline has passed. */
+/* It accepts; or reading was stopped since, or its deadline has passed, or nothing would tell what comes. */
 LOOP_APART static void read_not_at_all(struct stream *stream)
 {
+    ptrdiff_t why = stream->desc.flags & DESC_READ_EXPIRED ? LOOP_ETIMEDOUT : stream->os.unreadable;
+
     if (stream->flags & STREAM_READING)
-        end_reading(stream, LOOP_ETIMEDOUT, &(loop_buf_t){NULL, 0});
+        end_reading(stream, why, &(loop_buf_t){NULL, 0});
     else if (!(stream->flags & STREAM_LISTENING) || !loop__tcp_acceptable(stream))
         stream->desc.handle.loop->futile++;
 }
@@ -156,11 +159,18 @@ LOOP_INLINE const loop_buf_t *scratch_of(const struct stream *stream)
     return &stream->desc.handle.loop->scratch;
 }
 
+void loop__desc_unreadable(struct desc *desc, int error)
+{
+    ((struct stream *)desc)->os.unreadable = error;
+    desc->flags |= DESC_UNREADABLE;
+    loop__desc_ready(desc, TODO_READ);
+}
+
 void loop__stream_readable(struct stream *stream)
 {
     ptrdiff_t n;
 
-    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & DESC_READ_EXPIRED)) {
+    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & (DESC_READ_EXPIRED | DESC_UNREADABLE))) {
         read_not_at_all(stream);
     } else if (stream->alloc_cb != NULL) {
         read_into_given(stream);

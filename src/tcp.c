@@ -142,7 +142,7 @@ int loop_tcp_listen(loop_tcp_t *public_tcp, int backlog, loop_connection_cb cb)
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.read_deadline);
         loop__timer_unset(tcp->desc.handle.loop, &tcp->desc.write_deadline);
         tcp->desc.read_deadline.kind = TIMER_ACCEPT_PAUSE;
-        tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST);
+        tcp->desc.handle.loop->backend->arm(tcp->desc.handle.loop, &tcp->desc, READ_FIRST, 0);
     }
     tcp->flags |= STREAM_LISTENING;
     tcp->cb.connection = cb;
@@ -166,7 +166,7 @@ bool loop__tcp_acceptable(struct stream *server)
             return called;
         error = loop__socket_accept(server->desc.os.fd, &fd);
         if (error == LOOP_EAGAIN) {
-            loop->backend->arm(loop, &server->desc, READ_EMPTY);
+            loop->backend->arm(loop, &server->desc, READ_EMPTY, 0);
             return called;
         }
         if (error != 0) {
@@ -176,7 +176,7 @@ bool loop__tcp_acceptable(struct stream *server)
             if (loop__timer_set(loop, &server->desc.read_deadline, resume) == 0)
                 server->flags |= STREAM_PAUSED;
             else
-                loop->backend->arm(loop, &server->desc, READ_FULL);
+                loop->backend->arm(loop, &server->desc, READ_FULL, 0);
             server->cb.connection((loop_tcp_t *)server, error);
             return true;
         }
@@ -189,7 +189,7 @@ bool loop__tcp_acceptable(struct stream *server)
         server->flags &= ~(uint32_t)STREAM_ACCEPTING;
     }
     if (server->os.accepted == LOOP_INVALID_FD)
-        loop->backend->arm(loop, &server->desc, READ_FULL);
+        loop->backend->arm(loop, &server->desc, READ_FULL, 0);
     return true;
 }
 

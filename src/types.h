@@ -193,7 +193,8 @@ enum desc_flag {
     DESC_READS = 16384,  /* where it is clear, no operation stands among the reads, so that one look is enough */
     DESC_WRITES = 32768, /* the same of the writes */
     DESC_PARKED = DESC_READS | DESC_WRITES,
-    DESC_SEALED = 65536 /* of a stream: it is not connected, or shut. Nothing may be written at once */
+    DESC_SEALED = 65536,     /* of a stream: it is not connected, or shut. Nothing may be written at once */
+    DESC_UNREADABLE = 131072 /* of a stream: the backend could not make sure that it is told of what comes */
 };
 
 struct desc {
@@ -252,6 +253,7 @@ struct stream {
     union {
         uint64_t room;
         loop_os_fd_t accepted; /* of a listener: the connection that waits to be taken */
+        int unreadable;        /* of a connection that is DESC_UNREADABLE: why */
     } os;
     size_t queued; /* bytes of parked writes */
     size_t low;

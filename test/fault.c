@@ -73,7 +73,7 @@ static int failing_join(pthread_t thread, void **result)
 void fault_begin(void)
 {
     real = loop__sys;
-    fault_arm(FAULT_accept4, 0, 0, 0);
+    fault_arm(FAULT_accept_new, 0, 0, 0);
 #define FAULT_INSTALL(result, name, parameters, arguments) loop__sys.name = fault_##name;
     LOOP_POSIX_SYS(FAULT_INSTALL)
     LOOP_BACKEND_SYS(FAULT_INSTALL)
@@ -128,8 +128,7 @@ const char *fault_name(enum fault_row row)
 
 const int *fault_errors(enum fault_row row)
 {
-    static const int accept4_errors[] = {EINTR,  EAGAIN,  ECONNABORTED, EPROTO, EMFILE,
-                                         ENFILE, ENOBUFS, ENOMEM,       EPERM,  0};
+    static const int accept_errors[] = {EINTR, EAGAIN, ECONNABORTED, EPROTO, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, 0};
     static const int bind_errors[] = {EADDRINUSE, EADDRNOTAVAIL, EACCES, EINVAL, 0};
     static const int clock_gettime_errors[] = {EINVAL, 0};
     static const int close_errors[] = {EINTR, EIO, 0};
@@ -170,8 +169,8 @@ const int *fault_errors(enum fault_row row)
     static const int write_errors[] = {EINTR, EAGAIN, 0};
 
     switch (row) {
-    case FAULT_accept4:
-        return accept4_errors;
+    case FAULT_accept_new:
+        return accept_errors;
     case FAULT_bind:
         return bind_errors;
     case FAULT_clock_gettime:
@@ -233,7 +232,7 @@ const int *fault_errors(enum fault_row row)
         return sigpending_errors;
     case FAULT_sigwait:
         return sigwait_errors;
-    case FAULT_socket:
+    case FAULT_socket_new:
         return socket_errors;
     case FAULT_writev:
         return writev_errors;

@@ -310,7 +310,7 @@ static void a_listener_out_of_descriptors_reports_pauses_and_goes_on(void **stat
         begin();
         addr = support_listen(loop, &server, report);
         client = dial(&addr);
-        fault_arm(FAULT_accept4, 1, errors[i], 3);
+        fault_arm(FAULT_accept_new, 1, errors[i], 3);
         while (reported < 4) /* no new client comes, no descriptor of ours is freed: it goes on by itself */
             (void)loop_run(loop, LOOP_RUN_ONCE);
         for (int n = 0; n < 3; n++)
@@ -331,17 +331,17 @@ static void lost_connections_are_passed_over(void **state)
     begin();
     addr = support_listen(loop, &server, report);
     client = dial(&addr);
-    fault_arm(FAULT_accept4, 1, ECONNABORTED, 5);
+    fault_arm(FAULT_accept_new, 1, ECONNABORTED, 5);
     while (reported == 0)
         (void)loop_run(loop, LOOP_RUN_ONCE);
     assert_int_equal(reports[0], 0);
     assert_ok(close(client));
     client = dial(&addr);
-    fault_arm(FAULT_accept4, 1, ECONNABORTED, LONG_MAX / 2); /* a flood: the loop is not held up by it */
+    fault_arm(FAULT_accept_new, 1, ECONNABORTED, LONG_MAX / 2); /* a flood: the loop is not held up by it */
     while (reported == 1)
         (void)loop_run(loop, LOOP_RUN_ONCE);
     assert_int_equal(reports[1], LOOP_ECONNABORTED);
-    assert_true(fault_count(FAULT_accept4) < 100);
+    assert_true(fault_count(FAULT_accept_new) < 100);
     fault_disarm();
     while (reported == 2)
         (void)loop_run(loop, LOOP_RUN_ONCE);
@@ -359,7 +359,7 @@ static void a_listener_closed_while_it_pauses_is_gone(void **state)
     begin();
     addr = support_listen(loop, &server, report);
     client = dial(&addr);
-    fault_arm(FAULT_accept4, 1, EMFILE, 1);
+    fault_arm(FAULT_accept_new, 1, EMFILE, 1);
     while (reported == 0)
         (void)loop_run(loop, LOOP_RUN_ONCE);
     assert_int_equal(reports[0], LOOP_EMFILE);

@@ -401,7 +401,7 @@ static void a_listener_that_pauses_shows_in_the_dump_and_as_the_hosts_timeout(vo
     connection_status = 0;
     addr = support_listen(loop, &server, on_connection);
     assert_ok(connect(client, (struct sockaddr *)&addr, sizeof(struct sockaddr_in)));
-    fault_arm(FAULT_accept4, 1, EMFILE, 1);
+    fault_arm(FAULT_accept_new, 1, EMFILE, 1);
     while (connection_status == 0)
         assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 1);
     assert_int_equal(connection_status, LOOP_EMFILE);

@@ -169,7 +169,7 @@ static ssize_t seam_writev(int fd, const struct iovec *iov, int n)
     return first.iov_len < iov[0].iov_len ? real.writev(fd, &first, 1) : real.writev(fd, iov, n);
 }
 
-static int seam_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+static int seam_accept_new(int fd)
 {
     if (refuses(fd, PLACE_ACCEPT))
         return -1;
@@ -178,7 +178,7 @@ static int seam_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags
         errno = EMFILE;
         return -1;
     }
-    return real.accept4(fd, addr, len, flags);
+    return real.accept_new(fd);
 }
 
 /* Interrupted, a connect goes on all the same. */
@@ -367,7 +367,7 @@ void seam_begin(void)
     loop__sys.send = seam_send;
     loop__sys.sendmsg = seam_sendmsg;
     loop__sys.writev = seam_writev;
-    loop__sys.accept4 = seam_accept4;
+    loop__sys.accept_new = seam_accept_new;
     loop__sys.connect = seam_connect;
     loop__sys.poll = seam_poll;
 }

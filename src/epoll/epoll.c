@@ -214,7 +214,7 @@ static int backend_init(loop_t *loop)
 
     if (backend == NULL)
         return LOOP_ENOMEM;
-    backend->readiness = (struct readiness){.change = change};
+    backend->readiness = (struct readiness){.change = change, .tcp_interest = INTEREST_READ | INTEREST_WRITE};
     backend->without_ns = false;
     error = objects_open(backend);
     if (error != 0) {

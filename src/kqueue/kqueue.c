@@ -1,22 +1,280 @@
-/*
- * The place of the kqueue backend. There is none yet: this file only checks that what it will keep in every descriptor and
- * operation fits into the room that loop.h reserves for it on POSIX systems.
- */
-#include "loop.h"
+/* The life of the backend, the wait and the wake-up. */
+#include "kqueue.h"
 
-/* What is registered, what waits in the batch of changes, and the generation: see struct posix_desc. */
-struct kqueue_desc {
-    uint8_t interest;
-    uint8_t pending;
-    uint16_t change;
-    uint32_t generation;
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* A wait this long is made of several: some systems refuse long ones, or cut them. */
+#define LONGEST_WAIT (INT64_C(86400) * 1000000000)
+
+/* ---------------------------------------------------------------------------------------------------------- life -- */
+
+static void close_one(int *fd)
+{
+    int open = *fd;
+
+    /* Unknown before it is closed: a signal handler may want to wake the loop. */
+    *fd = -1;
+    if (open >= 0)
+        loop__fd_close(open);
+}
+
+static void objects_close(struct kqueue_backend *backend)
+{
+    if (backend->process != loop__process_id())
+        backend->fd = -1; /* fact f of kqueue.h */
+    close_one(&backend->fd);
+    close_one(&backend->wake_pipe[1]);
+    close_one(&backend->wake_pipe[0]);
+}
+
+/* Where there is no EVFILT_USER, or where the kernel is older than the header that has it. */
+static int open_wake_pipe(struct kqueue_backend *backend)
+{
+    struct kevent change;
+    int error;
+
+    if (loop__sys.pipe(backend->wake_pipe) != 0) {
+        error = loop__errno();
+        backend->wake_pipe[0] = -1;
+        backend->wake_pipe[1] = -1;
+        return error;
+    }
+    error = loop__fd_make_async(backend->wake_pipe[0], false);
+    if (error == 0)
+        error = loop__fd_make_async(backend->wake_pipe[1], false);
+    if (error != 0)
+        return error;
+    EV_SET(&change, (uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, (void *)(uintptr_t)TAG_WAKE);
+    error = loop__registration_make_one(backend, change);
+    return error == 0 ? 0 : loop__system_error(error);
+}
+
+static int add_wake_up(struct kqueue_backend *backend)
+{
+#ifdef EVFILT_USER
+    struct kevent change;
+    int error;
+
+    EV_SET(&change, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, (void *)(uintptr_t)TAG_WAKE);
+    error = loop__registration_make_one(backend, change);
+    if (error != EINVAL)
+        return error == 0 ? 0 : loop__system_error(error);
+#endif
+    return open_wake_pipe(backend);
+}
+
+/* On error there is nothing. */
+static int objects_open(struct kqueue_backend *backend)
+{
+    int error;
+
+    backend->wake_pipe[0] = -1;
+    backend->wake_pipe[1] = -1;
+    backend->process = loop__process_id();
+    backend->fd = loop__sys.kqueue();
+    if (backend->fd < 0)
+        return loop__errno();
+    /* Not atomic with making it, and need not be: a child of fork(2) has no kqueue that it could leave to another program. */
+    if (loop__sys.fcntl(backend->fd, F_SETFD, FD_CLOEXEC) < 0)
+        error = loop__errno();
+    else
+        error = add_wake_up(backend);
+    if (error != 0)
+        objects_close(backend);
+    return error;
+}
+
+static int backend_init(loop_t *loop)
+{
+    struct kqueue_backend *backend = loop__resize(loop, NULL, sizeof(*backend));
+    int error;
+
+    if (backend == NULL)
+        return LOOP_ENOMEM;
+    backend->readiness =
+        (struct readiness){.change = loop__registration_change, .tcp_interest = INTEREST_READ, .owners_too = true};
+    backend->anew = false;
+    backend->nchanges = 0;
+    error = objects_open(backend);
+    if (error != 0) {
+        loop__free(loop, backend);
+        return error;
+    }
+    loop->backend_data = backend;
+    return 0;
+}
+
+static void backend_close(loop_t *loop)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+
+    objects_close(backend);
+    loop__fd_table_free(loop, &backend->readiness.callers);
+    loop__free(loop, backend);
+}
+
+static int backend_fork(loop_t *loop)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    int error;
+
+    objects_close(backend);
+    loop__registration_drop_all(backend);
+    error = objects_open(backend);
+    if (error == 0) {
+        backend->anew = true;
+        error = loop__readiness_reattach(loop);
+        backend->anew = false;
+    }
+    if (error != 0)
+        objects_close(backend);
+    return error;
+}
+
+static loop_os_fd_t backend_fd(const loop_t *loop)
+{
+    struct kqueue_backend *backend = loop->backend_data;
+
+    /* Whoever waits for it learns only of what is in it. */
+    (void)loop__registration_flush(backend);
+    return backend->fd;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- wake -- */
+
+static void backend_wake(loop_t *loop)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    int saved = errno; /* we may be in a signal handler */
+
+    if (backend->wake_pipe[1] >= 0) {
+        /* If it is full, the loop is woken already. */
+        while (loop__sys.write(backend->wake_pipe[1], "", 1) < 0 && errno == EINTR)
+            continue;
+    } else {
+#ifdef EVFILT_USER
+        struct kevent change;
+
+        /* Flags of 0: some systems take EV_CLEAR here for an order to forget the trigger. */
+        EV_SET(&change, 0, EVFILT_USER, 0, NOTE_TRIGGER, 0, (void *)(uintptr_t)TAG_WAKE);
+        while (loop__sys.kevent_trigger(backend->fd, &change) < 0 && errno == EINTR)
+            continue;
+#endif
+    }
+    errno = saved;
+}
+
+/* Its pipe reports as long as there is something in it. */
+static void empty_wake_pipe(struct kqueue_backend *backend)
+{
+    char bytes[64];
+
+    if (backend->wake_pipe[0] >= 0)
+        (void)loop__sys.read(backend->wake_pipe[0], bytes, sizeof(bytes));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- wait -- */
+
+static unsigned level_of(const struct desc *desc, const struct kevent *event)
+{
+    bool end = (event->flags & EV_EOF) != 0;
+
+    /* An error, or the other side of a pipe is gone. */
+    if (end && (event->fflags != 0 || !(desc->flags & DESC_SOCKET)))
+        return INTEREST_READ | INTEREST_WRITE | INTEREST_DISCONNECT | INTEREST_PRIORITIZED;
+    if (event->filter == EVFILT_READ)
+        return end ? INTEREST_READ | INTEREST_DISCONNECT : INTEREST_READ;
+    return event->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_PRIORITIZED;
+}
+
+static void level_event(struct desc *desc, const struct kevent *event)
+{
+    unsigned found = level_of(desc, event) & loop__posix(desc)->interest;
+
+    if (found != 0)
+        loop__desc_found(desc, found);
+}
+
+/* All edges are odd: an event may be spurious, so a connection is not made for that; and a read may end at urgent data, so it
+ * is compared with what was counted. */
+static void edge(loop_t *loop, struct desc *desc, const struct kevent *event)
+{
+    unsigned parts = EDGE_ODD | (event->filter == EVFILT_WRITE ? EDGE_WRITE : EDGE_READ);
+    bool counted = !(event->flags & EV_EOF) && event->data > 0 && event->data <= UINT16_MAX;
+
+    /* An error or the end of the one is often that of the other. */
+    if (event->flags & EV_EOF)
+        parts |= EDGE_READ | EDGE_WRITE;
+    if (parts & EDGE_READ)
+        loop__posix(desc)->unread = counted ? (uint16_t)event->data : 0;
+    loop__readiness_edge(loop, desc, parts);
+}
+
+static void take(loop_t *loop, const struct kevent *event)
+{
+    struct desc *desc;
+
+    if (loop__kevent_udata(event) == TAG_WAKE) {
+        empty_wake_pipe(loop__kqueue(loop));
+        return;
+    }
+    if (event->flags & EV_ERROR) {
+        loop__registration_error(loop, event);
+        return;
+    }
+    desc = loop__registration_owner(loop__kqueue(loop), event);
+    if (desc == NULL)
+        return;
+    if (desc->flags & DESC_LEVEL)
+        level_event(desc, event);
+    else
+        edge(loop, desc, event);
+}
+
+static int wait_once(struct kqueue_backend *backend, int64_t timeout)
+{
+    struct timespec time = {(time_t)(timeout / 1000000000), (long)(timeout % 1000000000)};
+    int n = loop__sys.kevent_wait(backend->fd, backend->changes, backend->nchanges, backend->events, EVENTS_PER_WAIT,
+                                  timeout < 0 ? NULL : &time);
+
+    if (n < 0 && errno != EINTR)
+        return loop__errno(); /* perhaps the changes were not made: they go with the next wait */
+    n = n < 0 ? LOOP_EINTR : n;
+    if (backend->nchanges > 0)
+        loop__registration_submitted(backend);
+    return n;
+}
+
+static int backend_poll(loop_t *loop, int64_t timeout)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    int n = wait_once(backend, timeout < LONGEST_WAIT ? timeout : LONGEST_WAIT);
+
+    while (n == 0 && timeout > LONGEST_WAIT) {
+        timeout -= LONGEST_WAIT;
+        n = wait_once(backend, timeout < LONGEST_WAIT ? timeout : LONGEST_WAIT);
+    }
+    for (int i = 0; i < n; i++)
+        take(loop, &backend->events[i]);
+    return n;
+}
+
+const struct loop_backend loop__backend = {
+    .name = "kqueue",
+    .init = backend_init,
+    .close = backend_close,
+    .fork = backend_fork,
+    .fd = backend_fd,
+    .attach = loop__readiness_attach,
+    .detach = loop__readiness_detach,
+    .submit = loop__readiness_submit,
+    .cancel = loop__readiness_cancel,
+    .arm = loop__readiness_arm,
+    .watch = loop__readiness_watch,
+    .resume = loop__readiness_resume,
+    .poll = backend_poll,
+    .wake = backend_wake,
 };
-
-/* The wait status of a process, or the notes of a watched file. */
-struct kqueue_op {
-    uint32_t fflags;
-    uint32_t change;
-};
-
-_Static_assert(sizeof(struct kqueue_desc) <= LOOP_PRIVATE_POSIX_DESC_WORDS * sizeof(uint64_t), "kqueue_desc fits");
-_Static_assert(sizeof(struct kqueue_op) <= LOOP_PRIVATE_POSIX_OP_WORDS * sizeof(uint64_t), "kqueue_op fits");

@@ -62,7 +62,7 @@ static enum attempt attempt_read(struct op *op, int *status)
         return blocked(desc, DESC_READABLE);
     if (n > 0) {
         op->bytes = (size_t)n;
-        if ((size_t)n < room && loop__desc_short_read_drains(desc))
+        if ((size_t)n < room && loop__readiness_drained(desc, (size_t)n))
             desc->flags &= ~(uint32_t)DESC_READABLE;
     }
     *status = n > 0 ? 0 : n == 0 ? LOOP_EOF : (int)n;

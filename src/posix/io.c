@@ -14,9 +14,9 @@ _Static_assert(offsetof(loop_buf_t, len) == offsetof(struct iovec, iov_len), "lo
 /* What every system takes in one call at least: IOV_MAX is 1024 on all of ours, but not always defined. */
 #define IOVECS_PER_CALL 1024u
 
-unsigned loop__iovec_count(unsigned n)
+uint16_t loop__iovec_count(unsigned n)
 {
-    return n < IOVECS_PER_CALL ? n : IOVECS_PER_CALL;
+    return (uint16_t)(n < IOVECS_PER_CALL ? n : IOVECS_PER_CALL);
 }
 
 ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs)
@@ -105,6 +105,9 @@ ptrdiff_t loop__io_receive(int fd, struct op *op)
 
 ptrdiff_t loop__io_send(int fd, const struct op *op)
 {
+    /* Half a datagram is none. */
+    if (op->nbufs > IOVECS_PER_CALL)
+        return LOOP_EMSGSIZE;
     for (;;) {
         struct msghdr msg = {0};
         ssize_t n;
@@ -112,8 +115,8 @@ ptrdiff_t loop__io_send(int fd, const struct op *op)
         msg.msg_name = (void *)(uintptr_t)op->to;
         msg.msg_namelen = op->to != NULL ? (socklen_t)loop__address_length(op->to) : 0;
         msg.msg_iov = loop__iovec(op->bufs);
-        msg.msg_iovlen = op->nbufs;
-        n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
+        msg.msg_iovlen = loop__iovec_count(op->nbufs);
+        n = loop__sys.sendmsg(fd, &msg, SEND_FLAGS);
         if (n >= 0)
             return n;
         if (errno != EINTR)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 struct op;
@@ -16,8 +17,8 @@ static inline struct iovec *loop__iovec(const loop_buf_t *bufs)
     return (struct iovec *)(uintptr_t)bufs;
 }
 
-/* As many of n as one call takes. */
-unsigned loop__iovec_count(unsigned n);
+/* As many of n as one call takes. Of a type that fits into that of msg_iovlen, which is another one on each system. */
+uint16_t loop__iovec_count(unsigned n);
 
 /* Bytes, 0 for the end of the stream, or a negative error. */
 ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs);

@@ -35,11 +35,11 @@ static void lose(struct desc *owner)
     loop__desc_lost(owner);
 }
 
-static unsigned first_interest(const struct desc *desc)
+static unsigned first_interest(const struct readiness *readiness, const struct desc *desc)
 {
     if (desc->flags & DESC_LEVEL)
         return INTEREST_LEVEL;
-    return desc->flags & DESC_TCP ? INTEREST_READ | INTEREST_WRITE : INTEREST_READ;
+    return desc->flags & DESC_TCP ? readiness->tcp_interest : INTEREST_READ;
 }
 
 int loop__readiness_attach(loop_t *loop, struct desc *desc)
@@ -48,20 +48,21 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
     struct fd_table *callers = &readiness->callers;
     int fd = desc->os.fd;
     struct desc *owner = loop__fd_table_owner(callers, fd);
+    bool recorded = (desc->flags & DESC_CALLER) || readiness->owners_too;
     int error;
 
-    if (desc->flags & DESC_CALLER) {
+    if (recorded) {
         error = loop__fd_table_reserve(loop, callers, fd);
         if (error != 0)
             return error;
         loop__posix(desc)->generation = loop__fd_table_next_generation(callers, fd);
     }
-    error = readiness->change(loop, desc, first_interest(desc));
+    error = readiness->change(loop, desc, first_interest(readiness, desc));
     if (error != 0)
         return error;
-    if (owner != NULL)
+    if (owner != NULL && (owner->flags & DESC_CALLER))
         lose(owner);
-    if (desc->flags & DESC_CALLER)
+    if (recorded)
         loop__fd_table_set(callers, fd, desc);
     else if (owner != NULL)
         loop__fd_table_set(callers, fd, NULL);
@@ -97,9 +98,19 @@ static void await_writable(struct desc *desc)
 
     /* Behind a connect that is still to be started: it attaches. */
     if (desc->flags & DESC_ATTACHED)
-        error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
+        error = loop__readiness(loop)->change(loop, desc, loop__posix(desc)->interest | INTEREST_WRITE);
     if (error != 0)
         loop__readiness_finish_queue(&desc->writes, error);
+}
+
+/* The same of becoming readable. Only after a failure is that not registered. */
+static int await_readable(struct desc *desc)
+{
+    loop_t *loop = desc->handle.loop;
+
+    if (!(desc->flags & DESC_ATTACHED) || (loop__posix(desc)->interest & INTEREST_READ))
+        return 0;
+    return loop__readiness(loop)->change(loop, desc, loop__posix(desc)->interest | INTEREST_READ);
 }
 
 static void run_queue(struct desc *desc, struct link *queue, unsigned direction)
@@ -159,7 +170,7 @@ static inline void run_lone_read(struct desc *desc, struct op *op)
         return;
     }
     op->bytes = (size_t)n;
-    if ((size_t)n < buf->len && loop__desc_short_read_drains(desc))
+    if ((size_t)n < buf->len && loop__readiness_drained(desc, (size_t)n))
         desc->flags &= ~(uint32_t)DESC_READABLE;
     list_init(&desc->reads); /* it was alone */
     if (loop__timer_started(&op->deadline))
@@ -203,14 +214,47 @@ void loop__readiness_resume(loop_t *loop, struct desc *desc)
     run_queue(desc, &desc->writes, DESC_WRITABLE);
 }
 
-void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen)
+void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes)
 {
     (void)loop;
     desc->flags |= DESC_ARMED;
-    if (seen == READ_EMPTY || (seen == READ_SHORT && loop__desc_short_read_drains(desc)))
+    if (seen == READ_EMPTY || (seen == READ_SHORT && loop__readiness_drained(desc, bytes)))
         desc->flags &= ~(uint32_t)DESC_READABLE;
-    if (desc->flags & DESC_READABLE)
+    if (desc->flags & DESC_READABLE) {
         loop__desc_ready(desc, TODO_READ);
+    } else {
+        int error = await_readable(desc);
+
+        if (error != 0)
+            loop__desc_unreadable(desc, error);
+    }
+}
+
+/* Those for either direction stand among the reads. */
+static void finish_waits_for_write(struct desc *desc, int error)
+{
+    for (struct link *link = desc->reads.next, *next; link != &desc->reads; link = next) {
+        struct op *op = CONTAINER_OF(link, struct op, ready.link);
+
+        next = link->next;
+        if (op->kind == OP_READY && (op->events & LOOP_WRITABLE))
+            finish_parked(op, error);
+    }
+}
+
+void loop__readiness_failed(struct desc *desc, unsigned direction, int error)
+{
+    loop__posix(desc)->interest &= (uint8_t)~direction;
+    if (direction == INTEREST_WRITE) {
+        loop__readiness_finish_queue(&desc->writes, error);
+        finish_waits_for_write(desc, error);
+        return;
+    }
+    /* So the next read is tried, and if it has to wait, await_readable() registers again. */
+    desc->flags |= DESC_READABLE;
+    loop__readiness_finish_queue(&desc->reads, error);
+    if (desc->flags & DESC_ARMED)
+        loop__desc_unreadable(desc, error);
 }
 
 /* ------------------------------------------------------------------------------------------------ submit and cancel -- */
@@ -261,8 +305,10 @@ LOOP_APART static int submit(loop_t *loop, struct op *op)
         loop__desc_ready(desc, TODO_RESUME);
     else if (writing && !(desc->flags & DESC_WRITABLE))
         await_writable(desc); /* also behind another: it may have given way to others with the descriptor writable */
-    else if (op->kind == OP_READY && (op->events & LOOP_WRITABLE) && !writing) {
-        error = loop__readiness(loop)->change(loop, desc, INTEREST_READ | INTEREST_WRITE);
+    else if (!writing) {
+        error = await_readable(desc);
+        if (error == 0 && op->kind == OP_READY && (op->events & LOOP_WRITABLE))
+            error = loop__readiness(loop)->change(loop, desc, loop__posix(desc)->interest | INTEREST_WRITE);
         if (error != 0)
             finish_parked(op, error);
     }

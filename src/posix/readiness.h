@@ -25,6 +25,8 @@ enum interest {
 /* What the engine keeps in desc->backend. */
 struct posix_desc {
     uint8_t interest; /* what is registered with the kernel; for descriptors of the caller a belief */
+    uint8_t pending;  /* of a backend that gathers changes: those of `interest` that wait to go to the kernel */
+    uint16_t unread;  /* bytes that the last edge counted; 0: it did not say */
     uint32_t generation;
 };
 _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
@@ -33,6 +35,8 @@ _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uin
 struct readiness {
     /* Changes what is registered, or nothing if it is that already. The one place that changes kernel interest. */
     int (*change)(loop_t *loop, struct desc *desc, unsigned interest);
+    unsigned tcp_interest; /* what a TCP connection is registered for at first */
+    bool owners_too;       /* the table below has every descriptor, not only those of the caller */
     struct fd_table callers;
 };
 
@@ -42,8 +46,9 @@ enum edge {
     EDGE_WRITE = 2, /* may be writable */
     EDGE_ODD = 4    /* urgent data, hang-up or error: a short read does not mean that all was read */
 };
-_Static_assert(EDGE_READ * 1u * DESC_READABLE == DESC_READABLE && EDGE_WRITE * 1u * DESC_READABLE == DESC_WRITABLE &&
-                   EDGE_ODD * 1u * DESC_READABLE == DESC_UNSURE,
+_Static_assert((unsigned)EDGE_READ *DESC_READABLE == (unsigned)DESC_READABLE &&
+                   (unsigned)EDGE_WRITE * DESC_READABLE == (unsigned)DESC_WRITABLE &&
+                   (unsigned)EDGE_ODD * DESC_READABLE == (unsigned)DESC_UNSURE,
                "an edge is shifted into the flags of its descriptor");
 
 static inline struct posix_desc *loop__posix(struct desc *desc)
@@ -56,6 +61,15 @@ static inline struct readiness *loop__readiness(loop_t *loop)
     return loop->backend_data;
 }
 
+/* After a read of n bytes that had room for more: whether what is unread, if there is anything, has an edge yet to come. A read
+ * may end at urgent data; not if it took all that the last edge counted, because what came later gives another edge. */
+static inline bool loop__readiness_drained(struct desc *desc, size_t n)
+{
+    uint16_t unread = loop__posix(desc)->unread;
+
+    return loop__desc_short_read_drains(desc) || ((desc->flags & DESC_TCP) && unread > 0 && n >= unread);
+}
+
 /* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they
  * are, so that it can be done again. */
 int loop__readiness_reattach(loop_t *loop);
@@ -65,9 +79,12 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc);
 int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);
 int loop__readiness_submit(loop_t *loop, struct op *op);
 void loop__readiness_cancel(loop_t *loop, struct op *op);
-void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen);
+void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes);
 int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
+
+/* The registration for a direction (INTEREST_READ or INTEREST_WRITE) failed after change() had returned 0. */
+void loop__readiness_failed(struct desc *desc, unsigned direction, int error);
 
 /* All that are parked in a queue end with the status. */
 void loop__readiness_finish_queue(struct link *queue, int status);

@@ -7,20 +7,50 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 /* A connection that died in the queue costs one more accept; give up before a kernel that reports nothing else holds us. */
 #define ACCEPT_TRIES 64
 
+static int set_option(int fd, int level, int name, int value)
+{
+    return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
+}
+
+int loop__socket_without_sigpipe(loop_os_fd_t fd)
+{
+#ifdef SOCKETS_NEED_NOSIGPIPE
+    int error = set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+
+    return error == LOOP_EINVAL ? 0 : error; /* the peer has gone already: setsockopt(2) of macOS */
+#else
+    (void)fd;
+    return 0;
+#endif
+}
+
+/* A new socket gets what the call that made it could not give. */
+static int finish_new(int fd, loop_os_fd_t *result)
+{
+    int error = 0;
+
+#ifndef SOCK_NONBLOCK
+    error = loop__fd_make_async(fd, false);
+#endif
+    if (error == 0)
+        error = loop__socket_without_sigpipe(fd);
+    if (error != 0)
+        loop__fd_close(fd);
+    else
+        *result = fd;
+    return error;
+}
+
 int loop__socket_open(int family, loop_os_fd_t *result)
 {
-    int fd = loop__sys.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = loop__sys.socket_new(family);
 
-    if (fd < 0)
-        return loop__errno();
-    *result = fd;
-    return 0;
+    return fd >= 0 ? finish_new(fd, result) : loop__errno();
 }
 
 void loop__fd_close(loop_os_fd_t fd)
@@ -64,11 +94,6 @@ static int socket_option(int fd, int level, int name, int *value)
     socklen_t len = sizeof(*value);
 
     return loop__sys.getsockopt(fd, level, name, value, &len) == 0 ? 0 : loop__errno();
-}
-
-static int set_option(int fd, int level, int name, int value)
-{
-    return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
 }
 
 /* TCP itself: neither MPTCP, nor SCTP, nor TCP with the kernel's TLS in it. A short read means that all was read on TCP alone,
@@ -128,6 +153,9 @@ int loop__socket_probe(loop_os_fd_t fd, unsigned *state)
         return error;
     if (value != SOCK_STREAM)
         return LOOP_EINVAL;
+    error = loop__socket_without_sigpipe(fd);
+    if (error != 0)
+        return error;
     if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
         return loop__errno();
     if (!loop__address_is_ip((struct sockaddr *)&name))
@@ -150,17 +178,26 @@ int loop__socket_probe(loop_os_fd_t fd, unsigned *state)
     return 0;
 }
 
+static int spread_port(int fd)
+{
+#ifdef SPREAD_PORT
+    int error = set_option(fd, SOL_SOCKET, SPREAD_PORT, 1);
+
+    return error == LOOP_ENOPROTOOPT ? LOOP_ENOTSUP : error;
+#else
+    (void)fd;
+    return LOOP_ENOTSUP;
+#endif
+}
+
 int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned flags)
 {
     int error = 0;
 
     if (!(flags & LOOP_TCP_NO_REUSEADDR))
         error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (error == 0 && (flags & LOOP_TCP_REUSEPORT)) {
-        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-        if (error == LOOP_ENOPROTOOPT)
-            error = LOOP_ENOTSUP;
-    }
+    if (error == 0 && (flags & LOOP_TCP_REUSEPORT))
+        error = spread_port(fd);
     if (error == 0 && addr->sa_family == AF_INET6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & LOOP_TCP_IPV6ONLY) != 0);
     if (error != 0)
@@ -194,12 +231,10 @@ static bool lost_connection(int number)
 int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result)
 {
     for (int i = 0;; i++) {
-        int fd = loop__sys.accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = loop__sys.accept_new(listener);
 
-        if (fd >= 0) {
-            *result = fd;
-            return 0;
-        }
+        if (fd >= 0)
+            return finish_new(fd, result);
         if (errno != EINTR && !(lost_connection(errno) && i < ACCEPT_TRIES))
             return loop__errno();
     }
@@ -218,7 +253,7 @@ ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len)
 
 ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf)
 {
-    ssize_t n = loop__sys.send(fd, buf->base, buf->len, MSG_NOSIGNAL);
+    ssize_t n = loop__sys.send(fd, buf->base, buf->len, SEND_FLAGS);
 
     return n >= 0 ? n : loop__errno();
 }
@@ -238,7 +273,7 @@ ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf)
     /* Volatile, for the rare second try: kept in registers over the call they would cost more. */
     volatile loop_os_fd_t same_fd = fd;
     const loop_buf_t *volatile same_buf = buf;
-    ssize_t n = loop__sys.send(fd, buf->base, buf->len, MSG_NOSIGNAL);
+    ssize_t n = loop__sys.send(fd, buf->base, buf->len, SEND_FLAGS);
 
     if (n >= 0)
         return n;
@@ -252,7 +287,7 @@ ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsign
 
     msg.msg_iov = loop__iovec(bufs);
     msg.msg_iovlen = loop__iovec_count(nbufs);
-    n = loop__sys.sendmsg(fd, &msg, MSG_NOSIGNAL);
+    n = loop__sys.sendmsg(fd, &msg, SEND_FLAGS);
     return n >= 0 ? n : loop__errno();
 }
 
@@ -277,13 +312,19 @@ int loop__socket_keepalive(loop_os_fd_t fd, bool enable, unsigned idle, unsigned
 {
     int error = 0;
 
+#ifdef KEEPALIVE_IDLE
     if (enable) {
-        error = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle);
+        error = set_option(fd, IPPROTO_TCP, KEEPALIVE_IDLE, (int)idle);
         if (error == 0)
             error = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)interval);
         if (error == 0)
             error = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)count);
     }
+#else
+    (void)idle; /* the system's own times hold */
+    (void)interval;
+    (void)count;
+#endif
     return error != 0 ? error : set_option(fd, SOL_SOCKET, SO_KEEPALIVE, enable);
 }
 

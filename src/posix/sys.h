@@ -37,9 +37,28 @@ static inline int name_thread(const char *name)
 #endif
 }
 
+/* Non-blocking and close-on-exec where one call can do that: SOCK_NONBLOCK tells. */
+static inline int accept_new(int fd)
+{
+#ifdef SOCK_NONBLOCK
+    return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    return accept(fd, NULL, NULL);
+#endif
+}
+
+static inline int socket_new(int family)
+{
+#ifdef SOCK_NONBLOCK
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+#else
+    return socket(family, SOCK_STREAM, 0);
+#endif
+}
+
 /* clang-format off */
 #define LOOP_POSIX_SYS(X) \
-    X(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags), (fd, addr, len, flags)) \
+    X(int, accept_new, (int fd), (fd)) \
     X(int, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
     X(int, clock_gettime, (clockid_t clock, struct timespec *ts), (clock, ts)) \
     X(int, close, (int fd), (fd)) \
@@ -72,7 +91,7 @@ static inline int name_thread(const char *name)
     X(int, sigaction, (int number, const struct sigaction *action, struct sigaction *old), (number, action, old)) \
     X(int, sigpending, (sigset_t *set), (set)) \
     X(int, sigwait, (const sigset_t *set, int *number), (set, number)) \
-    X(int, socket, (int family, int type, int protocol), (family, type, protocol)) \
+    X(int, socket_new, (int family), (family)) \
     X(ssize_t, writev, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 /* clang-format on */
 

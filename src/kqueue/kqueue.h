@@ -1,0 +1,76 @@
+/*
+ * The kqueue backend, of two parts: registration.c has the changes, and how they get to the kernel; kqueue.c life, wait and
+ * wake. What becomes of an event is the readiness engine's business.
+ *
+ * Kernel facts it rests on, kqueue(2) of macOS, FreeBSD, NetBSD, OpenBSD and DragonFly, where they agree:
+ *   a. A registration is a number and a filter. close() ends those of its number, in all kqueues, and takes their events back,
+ *      even if a duplicate of the file is open.
+ *   b. Adding reports what is there already. With EV_CLEAR every arrival is reported again, whether or not earlier data was
+ *      read; data is the bytes that are there in all.
+ *   c. Adding again changes all but EV_CLEAR, EV_ONESHOT and EV_DISPATCH, and does not enable.
+ *   d. A change that fails gives an event with EV_ERROR if there is room for it, and if there is one of these, the call
+ *      returns only these, at once. With EV_RECEIPT every change gives one.
+ *   e. A wait that is interrupted has made its changes.
+ *   f. A child does not inherit a kqueue: the number is closed there, or somebody else's.
+ *   g. READ and WRITE of one descriptor are two events, in either order, and any of them may be spurious.
+ */
+#ifndef LOOP_KQUEUE_H
+#define LOOP_KQUEUE_H
+
+#include "posix/readiness.h"
+#include "posix/sys.h"
+
+/* At least as many events as changes, so that the error of each has room (fact d). */
+#define CHANGES_PER_WAIT 128
+#define EVENTS_PER_WAIT 256
+
+/* What an event says about its descriptor: a pointer (low bits 0), or the generation of a descriptor of the caller. */
+#define TAG_CALLER 1u
+#define TAG_WAKE 2u
+#define TAG_MASK 3u
+
+struct kqueue_backend {
+    struct readiness readiness; /* first: the engine looks for it here */
+    int fd;
+    uint64_t process; /* which made fd (fact f) */
+    int wake_pipe[2]; /* where there is no EVFILT_USER */
+    bool anew;        /* everything is being registered once more, and each error counts at once */
+    int nchanges;
+    struct kevent changes[CHANGES_PER_WAIT]; /* they go with the next wait */
+    struct kevent events[EVENTS_PER_WAIT];
+};
+
+static inline struct kqueue_backend *loop__kqueue(loop_t *loop)
+{
+    return loop->backend_data;
+}
+
+/* The type of udata is a pointer, or an integer on NetBSD before 10; that of filter has a sign, or not. */
+static inline uintptr_t loop__kevent_udata(const struct kevent *event)
+{
+    return (uintptr_t)event->udata;
+}
+
+/* Makes one change at once. Its error, or that of the call, as the system's number. */
+int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change);
+
+/* struct readiness: see there. */
+int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);
+
+/* The changes that wait go to the kernel now. Those that fail wait on: the next wait tries them again, and reports. Whether
+ * there is room for another. */
+bool loop__registration_flush(struct kqueue_backend *backend);
+
+/* They are with the kernel. */
+void loop__registration_submitted(struct kqueue_backend *backend);
+
+/* Forgets them. */
+void loop__registration_drop_all(struct kqueue_backend *backend);
+
+/* The descriptor of an event, if it is there still. */
+struct desc *loop__registration_owner(struct kqueue_backend *backend, const struct kevent *event);
+
+/* An event with EV_ERROR: a change of the last wait failed. */
+void loop__registration_error(loop_t *loop, const struct kevent *event);
+
+#endif

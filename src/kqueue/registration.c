@@ -1,0 +1,446 @@
+/*
+ * What is registered, and how it gets there: changes are gathered and go with the next wait, in one call; the caller's
+ * descriptors are registered at once, so that attaching them answers with their error on every system.
+ */
+#include "kqueue.h"
+
+#include "platform.h"
+#include "quirks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#define FILTERS 3 /* of a descriptor, at the most */
+
+struct changes {
+    struct kevent list[FILTERS];
+    int n;
+};
+
+static uintptr_t udata_of(struct desc *desc)
+{
+    if (!(desc->flags & DESC_CALLER))
+        return (uintptr_t)desc;
+    return (uintptr_t)loop__posix(desc)->generation << 2 | TAG_CALLER;
+}
+
+/* fflags and data: of READ a low-water mark that no data reaches, of EXCEPT what is exceptional. */
+static struct kevent change_of(struct desc *desc, int filter, unsigned flags, unsigned fflags, int data)
+{
+    struct kevent change;
+
+    EV_SET(&change, (uintptr_t)desc->os.fd, filter, flags, fflags, data, (void *)udata_of(desc));
+    return change;
+}
+
+static void add(struct changes *changes, struct kevent change)
+{
+    changes->list[changes->n++] = change;
+}
+
+/* ------------------------------------------------------------------------------------------------- the batch of changes -- */
+
+static unsigned direction_of(const struct kevent *change)
+{
+#ifdef EVFILT_EXCEPT
+    if (change->filter == EVFILT_EXCEPT)
+        return INTEREST_PRIORITIZED;
+#endif
+    return change->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_READ;
+}
+
+/* A change that waits, made anew from what is left of it in a receipt. */
+static struct kevent waiting_change(struct desc *desc, const struct kevent *receipt)
+{
+    bool level = (desc->flags & DESC_LEVEL) != 0;
+
+    return change_of(desc, (int)receipt->filter, level ? EV_ADD | EV_ENABLE : EV_ADD | EV_CLEAR, 0, 0);
+}
+
+struct desc *loop__registration_owner(struct kqueue_backend *backend, const struct kevent *event)
+{
+    uintptr_t udata = loop__kevent_udata(event);
+    struct desc *desc;
+
+    if (!(udata & TAG_MASK))
+        return (struct desc *)udata;
+    desc = loop__fd_table_owner(&backend->readiness.callers, (int)event->ident);
+    return desc != NULL && udata_of(desc) == udata ? desc : NULL;
+}
+
+void loop__registration_submitted(struct kqueue_backend *backend)
+{
+    for (int i = 0; i < backend->nchanges; i++) {
+        struct desc *desc = loop__registration_owner(backend, &backend->changes[i]);
+
+        if (desc != NULL)
+            loop__posix(desc)->pending = 0;
+    }
+    backend->nchanges = 0;
+}
+
+void loop__registration_drop_all(struct kqueue_backend *backend)
+{
+    loop__registration_submitted(backend);
+}
+
+/* What waits for this descriptor: its number is about to be closed, or is somebody else's already. */
+static void drop(struct kqueue_backend *backend, struct desc *desc)
+{
+    uintptr_t udata = udata_of(desc);
+
+    if (loop__posix(desc)->pending == 0)
+        return;
+    loop__posix(desc)->pending = 0;
+    for (int i = backend->nchanges; i-- > 0;) {
+        if (backend->changes[i].ident == (uintptr_t)desc->os.fd && loop__kevent_udata(&backend->changes[i]) == udata)
+            backend->changes[i] = backend->changes[--backend->nchanges];
+    }
+}
+
+bool loop__registration_flush(struct kqueue_backend *backend)
+{
+    int n = backend->nchanges;
+    int left = 0;
+
+    if (n == 0)
+        return true;
+    for (int i = 0; i < n; i++)
+        backend->changes[i].flags |= EV_RECEIPT;
+    n = loop__sys.kevent_change(backend->fd, backend->changes, n);
+    if (n < 0) { /* nothing was done, or all: doing it again does no harm */
+        for (int i = 0; i < backend->nchanges; i++)
+            backend->changes[i].flags &= (unsigned short)~EV_RECEIPT;
+        return backend->nchanges < CHANGES_PER_WAIT;
+    }
+    for (int i = 0; i < n; i++) {
+        struct kevent receipt = backend->changes[i];
+        struct desc *desc = loop__registration_owner(backend, &receipt);
+
+        if (desc == NULL)
+            continue;
+        if (receipt.data != 0)
+            backend->changes[left++] = waiting_change(desc, &receipt);
+        else
+            loop__posix(desc)->pending &= (uint8_t)~direction_of(&receipt);
+    }
+    backend->nchanges = left;
+    return left < CHANGES_PER_WAIT;
+}
+
+static int push(struct kqueue_backend *backend, struct desc *desc, struct kevent change)
+{
+    unsigned direction = direction_of(&change);
+
+    if (loop__posix(desc)->pending & direction)
+        return 0;
+    if (backend->nchanges == CHANGES_PER_WAIT && !loop__registration_flush(backend))
+        return LOOP_ENOMEM;
+    backend->changes[backend->nchanges++] = change;
+    loop__posix(desc)->pending |= (uint8_t)direction;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- at once -- */
+
+/* Makes them all, whatever becomes of one, in one call. Afterwards the data of each is its error. */
+static void make(struct kqueue_backend *backend, struct changes *changes)
+{
+    int n;
+
+    for (int i = 0; i < changes->n; i++)
+        changes->list[i].flags |= EV_RECEIPT;
+    do {
+        n = loop__sys.kevent_change(backend->fd, changes->list, changes->n);
+    } while (n < 0 && errno == EINTR);
+    for (int i = n < 0 ? 0 : n; i < changes->n; i++)
+        changes->list[i].data = n < 0 ? errno : EIO;
+}
+
+int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change)
+{
+    struct changes changes = {.n = 0};
+
+    add(&changes, change);
+    make(backend, &changes);
+    return (int)changes.list[0].data;
+}
+
+/* ------------------------------------------------------------------------------------------- descriptors with operations -- */
+
+static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    struct kevent change = change_of(desc, filter, EV_ADD | EV_CLEAR, 0, 0);
+
+    /* A host that watches the kqueue learns only of what is in it. */
+    if (at_once || loop->watched || backend->anew)
+        return loop__registration_make_one(backend, change);
+    return push(backend, desc, change) == 0 ? 0 : ENOMEM;
+}
+
+static bool is_write_only(int fd)
+{
+    int flags = loop__sys.fcntl(fd, F_GETFL, 0);
+
+    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
+}
+
+static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
+{
+    struct posix_desc *posix = loop__posix(desc);
+    bool first = posix->interest == 0;
+    bool at_once = first && (desc->flags & (DESC_CALLER | DESC_LISTENER));
+    unsigned missing = interest & ~(unsigned)posix->interest;
+    int error = 0;
+
+    if (missing & INTEREST_READ)
+        error = add_edge(loop, desc, EVFILT_READ, at_once);
+    if (error != 0 && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
+        /* Its READ would tell nothing anyway. */
+        interest = INTEREST_WRITE;
+        missing = INTEREST_WRITE;
+        error = 0;
+    }
+    if (error == 0 && (missing & INTEREST_WRITE)) {
+        error = add_edge(loop, desc, EVFILT_WRITE, at_once);
+        if (error != 0 && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
+            desc->flags |= DESC_WRITABLE;
+            loop__desc_ready(desc, TODO_RESUME);
+            interest &= ~(unsigned)INTEREST_WRITE;
+            error = 0;
+        }
+    }
+    if (error != 0)
+        return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
+    posix->interest = (uint8_t)interest;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- poll handles -- */
+
+/*
+ * READ is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
+ * lost, with the descriptor's number closed and given to another file.
+ */
+static struct kevent level_read(struct desc *desc, unsigned interest, unsigned how)
+{
+    if (interest & INTEREST_READ)
+        return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
+    /* No data reaches the low-water mark; the end does. */
+    if (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED))
+        return change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
+    return change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
+}
+
+/* Adds what `interest` has; removes what it does not have and `before` has. */
+static struct changes level_changes(struct desc *desc, unsigned interest, unsigned before)
+{
+    struct changes changes = {.n = 0};
+
+    add(&changes, level_read(desc, interest, EV_ADD));
+    if (interest & INTEREST_WRITE)
+        add(&changes, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
+    else if (before & INTEREST_WRITE)
+        add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
+#ifdef EVFILT_EXCEPT
+    if (interest & INTEREST_PRIORITIZED)
+        add(&changes, change_of(desc, EVFILT_EXCEPT, EV_ADD | EV_ENABLE, NOTE_OOB, 0));
+    else if (before & INTEREST_PRIORITIZED)
+        add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
+#endif
+    return changes;
+}
+
+static bool can_watch(unsigned interest)
+{
+#ifdef EVFILT_EXCEPT
+    (void)interest;
+    return true;
+#else
+    return !(interest & INTEREST_PRIORITIZED);
+#endif
+}
+
+/* Nothing is reported any more. That cannot fail: what is not registered any more is silent. */
+static void silence(struct kqueue_backend *backend, struct desc *desc)
+{
+    struct changes changes = level_changes(desc, INTEREST_LEVEL, loop__posix(desc)->interest);
+
+    changes.list[0] = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
+    make(backend, &changes);
+    loop__posix(desc)->interest = INTEREST_LEVEL;
+    if (changes.list[0].data != 0) {
+        (void)loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+        loop__posix(desc)->interest = 0;
+    }
+}
+
+/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. */
+static void ask_anew(struct kqueue_backend *backend, struct desc *desc)
+{
+    (void)push(backend, desc, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
+}
+
+/* What was changed is as it was before. */
+static void undo_level(struct kqueue_backend *backend, struct desc *desc, unsigned interest)
+{
+    unsigned before = loop__posix(desc)->interest;
+    struct changes changes = level_changes(desc, before, interest);
+
+    if (before == 0)
+        changes.list[0] = change_of(desc, EVFILT_READ, EV_DELETE, 0, 0);
+    make(backend, &changes);
+}
+
+static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    struct posix_desc *posix = loop__posix(desc);
+    bool first = posix->interest == 0;
+    bool dead = false;
+    struct changes changes;
+
+    if (!can_watch(interest))
+        return LOOP_ENOTSUP;
+    drop(backend, desc);
+    if (interest == INTEREST_LEVEL && !first) {
+        silence(backend, desc);
+        return 0;
+    }
+    changes = level_changes(desc, interest, posix->interest);
+    make(backend, &changes);
+    for (int i = 0; i < changes.n; i++) {
+        const struct kevent *receipt = &changes.list[i];
+        int error = (int)receipt->data;
+
+        if (error == 0 || (i > 0 && !(interest & direction_of(receipt))))
+            continue; /* what was to be removed is gone */
+        if (i > 0 && receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
+            dead = true;
+            continue;
+        }
+        undo_level(backend, desc, interest);
+        return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
+    }
+    posix->interest = (uint8_t)interest;
+    if (dead)
+        ask_anew(backend, desc);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- changes -- */
+
+static void remove_all(struct kqueue_backend *backend, struct desc *desc)
+{
+    struct posix_desc *posix = loop__posix(desc);
+    bool closed_next = (desc->flags & DESC_OWNED) && (desc->handle.flags & HANDLE_CLOSING);
+    struct changes changes = {.n = 0};
+
+    drop(backend, desc);
+    /* Closing ends the registration (fact a). In a child that has not called loop_fork() there is none (fact f). */
+    if (!closed_next && backend->process == loop__process_id()) {
+        if ((posix->interest & INTEREST_READ) || (desc->flags & DESC_LEVEL))
+            add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+        if (posix->interest & INTEREST_WRITE)
+            add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
+#ifdef EVFILT_EXCEPT
+        if (posix->interest & INTEREST_PRIORITIZED)
+            add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
+#endif
+        if (changes.n > 0)
+            make(backend, &changes);
+    }
+    posix->interest = 0;
+}
+
+/* Whether the descriptor that is recorded for a number is registered still: it is not if the number was closed. */
+static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
+{
+    unsigned interest = loop__posix(desc)->interest;
+    struct kevent probe;
+
+    if (loop__posix(desc)->pending != 0)
+        return true;
+    if (desc->flags & DESC_LEVEL)
+        probe = level_read(desc, interest, 0);
+    else
+        probe = change_of(desc, interest & INTEREST_READ ? EVFILT_READ : EVFILT_WRITE, EV_ENABLE, 0, 0);
+    return loop__registration_make_one(backend, probe) == 0;
+}
+
+/* Whether a descriptor can be registered for the first time. */
+static int check_first(struct kqueue_backend *backend, struct desc *desc)
+{
+    struct desc *owner = loop__fd_table_owner(&backend->readiness.callers, desc->os.fd);
+    struct stat status;
+    int error;
+
+    if (owner != NULL && owner != desc && loop__posix(owner)->interest != 0) {
+        if (is_registered(backend, owner))
+            return LOOP_EEXIST;
+        drop(backend, owner);
+    }
+    if (!(desc->flags & DESC_CALLER))
+        return 0;
+    if (desc->flags & DESC_SOCKET) {
+        error = loop__socket_without_sigpipe(desc->os.fd);
+        if (error != 0)
+            return error;
+    }
+    if (loop__sys.fstat(desc->os.fd, &status) != 0)
+        return loop__errno();
+    if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode) || quirk_loses_end(&status))
+        return LOOP_ENOTPOLLABLE;
+    return 0;
+}
+
+/* A number that a child closed before loop_fork() may have become one of ours. */
+static bool is_own(const struct kqueue_backend *backend, int fd)
+{
+    return fd == backend->fd || fd == backend->wake_pipe[0] || fd == backend->wake_pipe[1];
+}
+
+int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    struct posix_desc *posix = loop__posix(desc);
+    int error;
+
+    if (posix->interest == interest)
+        return 0;
+    if (interest == 0) {
+        remove_all(backend, desc);
+        return 0;
+    }
+    if (interest != INTEREST_LEVEL && is_own(backend, desc->os.fd))
+        return LOOP_EBADF;
+    if (posix->interest == 0) {
+        error = check_first(backend, desc);
+        if (error != 0)
+            return error;
+    }
+    return desc->flags & DESC_LEVEL ? change_level(loop, desc, interest) : change_edges(loop, desc, interest);
+}
+
+void loop__registration_error(loop_t *loop, const struct kevent *event)
+{
+    struct kqueue_backend *backend = loop__kqueue(loop);
+    struct desc *desc = loop__registration_owner(backend, event);
+    int error = (int)event->data;
+
+    if (desc == NULL)
+        return;
+    if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
+        if (desc->flags & DESC_LEVEL) {
+            loop__desc_found(desc, INTEREST_WRITE);
+            ask_anew(backend, desc);
+        } else {
+            loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
+            loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
+        }
+    } else if (!(desc->flags & DESC_LEVEL)) {
+        loop__readiness_failed(desc, direction_of(event), loop__system_error(error));
+    }
+}
