@@ -1,7 +1,7 @@
-# Script: writes OUTPUT, the ctest rows of the test program PROGRAM.
+# Script: writes OUTPUT, the ctest rows of the test program PROGRAM, which EMULATOR runs unless it is empty.
 
 file(REMOVE "${OUTPUT}")
-execute_process(COMMAND "${PROGRAM}" --list
+execute_process(COMMAND ${EMULATOR} "${PROGRAM}" --list
     OUTPUT_VARIABLE names
     ERROR_VARIABLE errors
     RESULT_VARIABLE result
@@ -23,8 +23,12 @@ if(\"\$ENV{LOOP_TEST_TIMEOUT_FACTOR}\" MATCHES \"^[0-9]+\$\")
     math(EXPR timeout \"\${timeout} * \$ENV{LOOP_TEST_TIMEOUT_FACTOR}\")
 endif()
 ")
+set(emulator "")
+foreach(word IN LISTS EMULATOR)
+    string(APPEND emulator "\"${word}\" ")
+endforeach()
 foreach(name IN LISTS names)
-    string(APPEND text "add_test(${NAME}.${name} \${launcher} \"${PROGRAM}\" ${name})\n"
+    string(APPEND text "add_test(${NAME}.${name} \${launcher} ${emulator}\"${PROGRAM}\" ${name})\n"
         "set_tests_properties(${NAME}.${name} PROPERTIES TIMEOUT \${timeout})\n")
 endforeach()
 file(WRITE "${OUTPUT}" "${text}")

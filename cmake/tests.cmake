@@ -1,7 +1,8 @@
 # loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])
 #
 # Builds the test program test_<name> and makes each of its test functions a row of ctest, "<name>.<function>", with
-# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list.
+# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list; there are
+# none where a program for another system has no emulator here.
 #
 # When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
 # LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts.
@@ -27,11 +28,19 @@ function(loop_add_test)
     endif()
     target_link_libraries(${target} PRIVATE loop_test_harness loop_static Threads::Threads)
 
+    get_target_property(emulator ${target} CROSSCOMPILING_EMULATOR)
+    if(NOT emulator)
+        if(CMAKE_CROSSCOMPILING)
+            return()
+        endif()
+        set(emulator "")
+    endif()
     set(rows "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.rows.cmake")
     set(include "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.ctest.cmake")
     add_custom_command(TARGET ${target} POST_BUILD
         COMMAND "${CMAKE_COMMAND}"
             "-DNAME=${arg_NAME}"
+            "-DEMULATOR=${emulator}"
             "-DPROGRAM=$<TARGET_FILE:${target}>"
             "-DTIMEOUT=${arg_TIMEOUT}"
             "-DOUTPUT=${rows}"

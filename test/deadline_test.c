@@ -447,7 +447,7 @@ static struct sockaddr_storage full_listener(int *listener, int clients[], int *
     assert_ok(listen(*listener, 0));
     assert_ok(getsockname(*listener, (struct sockaddr *)&addr, &length));
     for (*count = 0; *count < 8; (*count)++) {
-        clients[*count] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        clients[*count] = support_nonblocking_socket();
         (void)connect(clients[*count], (struct sockaddr *)&addr, length);
     }
     return addr;

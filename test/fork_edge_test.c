@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 
 static loop_t *loop;
 static loop_desc_t desc;
@@ -55,7 +54,7 @@ static void read_on(loop_desc_t *d, loop_op_t *o)
 /* A pair: fds[0] attached to d, still the caller's, with a read in flight. */
 static void attach_pair(int fds[2], loop_desc_t *d, loop_op_t *o)
 {
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    assert_ok(support_local_pair(fds));
     assert_ok(loop_desc_attach(loop, d, fds[0], 0));
     read_on(d, o);
 }
@@ -176,7 +175,7 @@ static void a_child_that_closed_every_descriptor_has_a_loop_all_the_same(void **
 
     (void)state;
     /* Numbers below those of the loop: the objects that the child makes will have them. */
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    assert_ok(support_local_pair(fds));
     begin();
     reads = 0;
     connections = 0;
@@ -205,7 +204,7 @@ static void a_child_that_closed_every_descriptor_has_a_loop_all_the_same(void **
         expect(low_ops[0].status == LOOP_EBADF && low_ops[1].status == LOOP_EBADF);
         expect(read_results[0] == LOOP_EBADF && connection_result == LOOP_EBADF);
         run_until_count(loop, &ticks, 1);
-        expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fresh) == 0);
+        expect(support_local_pair(fresh) == 0);
         expect(loop_desc_attach(loop, &other, fresh[0], 0) == 0);
         read_on(&other, &other_op);
         expect(write(fresh[1], "x", 1) == 1);
@@ -271,7 +270,7 @@ static void a_number_reused_in_the_parent_gets_no_events_of_what_the_child_still
     (void)state;
     begin();
     attach_pair(old, &desc, &op);
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ready));
+    assert_ok(support_local_pair(ready));
     fork_both();
     if (in_child) {
         run_until_count(loop, &completions, 1);
@@ -318,7 +317,7 @@ static void a_number_may_be_used_otherwise_in_the_child_once_its_handle_is_close
 
         expect(loop_handle_close(&desc.handle, NULL) == 0);
         expect(close(old[0]) == 0);
-        expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fresh) == 0);
+        expect(support_local_pair(fresh) == 0);
         expect(fresh[0] == old[0]);
         expect(loop_desc_attach(loop, &other, fresh[0], LOOP_DESC_OWNED) == 0);
         read_on(&other, &other_op);
@@ -339,13 +338,13 @@ static void a_number_may_be_used_otherwise_in_the_child_once_its_handle_is_close
 /* ---------------------------------------------------------------------------------------------------------- threads -- */
 
 static ssize_t (*real_write)(int fd, const void *base, size_t len);
-static sem_t in_write;
-static sem_t go_on;
+static struct support_gate in_write;
+static struct support_gate go_on;
 
 static ssize_t blocking_write(int fd, const void *base, size_t len)
 {
-    (void)sem_post(&in_write);
-    (void)sem_wait(&go_on);
+    support_gate_open(&in_write);
+    support_gate_pass(&go_on);
     return real_write(fd, base, len);
 }
 
@@ -374,11 +373,12 @@ static void a_thread_that_was_waking_the_loop_does_not_hold_up_the_child(void **
     begin();
     ran = 0;
     memset(&task, 0, sizeof(task));
-    assert_ok(sem_init(&in_write, 0, 0) | sem_init(&go_on, 0, 0));
+    support_gate_init(&in_write);
+    support_gate_init(&go_on);
     real_write = loop__sys.write;
     loop__sys.write = blocking_write;
     assert_ok(pthread_create(&thread, NULL, post_task, &ran));
-    assert_ok(sem_wait(&in_write));
+    support_gate_pass(&in_write);
     child = fork_process();
     loop__sys.write = real_write;
     if (in_child) {
@@ -388,13 +388,14 @@ static void a_thread_that_was_waking_the_loop_does_not_hold_up_the_child(void **
         end_loop(loop);
         child_passed();
     }
-    assert_ok(sem_post(&go_on));
+    support_gate_open(&go_on);
     assert_ok(pthread_join(thread, &failed));
     assert_null(failed);
     run_until_count(loop, &ran, 1);
     end_loop(loop);
     await_child(child);
-    assert_ok(sem_destroy(&in_write) | sem_destroy(&go_on));
+    support_gate_destroy(&in_write);
+    support_gate_destroy(&go_on);
 }
 
 static loop_async_t async;
@@ -619,7 +620,7 @@ static void a_connect_in_flight_fails_in_both(void **state)
 {
     struct sockaddr_storage addr = support_loopback();
     socklen_t length = sizeof(struct sockaddr_in);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = support_socket(0);
     int fillers[8];
     int filled = 0;
     loop_tcp_t tcp;
@@ -632,7 +633,7 @@ static void a_connect_in_flight_fails_in_both(void **state)
         struct pollfd item = {.events = POLLOUT};
 
         assert_true(filled < 8);
-        item.fd = fillers[filled] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        item.fd = fillers[filled] = support_nonblocking_socket();
         (void)connect(fillers[filled++], (struct sockaddr *)&addr, length);
         if (poll(&item, 1, 100) == 0)
             break;

@@ -117,7 +117,7 @@ static void start_game(struct game *game, int number)
     if (is_tcp(game))
         support_socket_pair(fds);
     else
-        assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+        assert_ok(support_local_pair(fds));
     for (int i = 0; i < 2; i++) {
         struct end *end = &game->ends[i];
 
@@ -346,7 +346,7 @@ static void park_reads(void)
     for (int i = 0; i < DESCS; i++) {
         int fds[2];
 
-        assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+        assert_ok(support_local_pair(fds));
         assert_ok(loop_desc_attach(loop, &descs[i], fds[0], LOOP_DESC_OWNED));
         assert_ok(loop_op_read(&descs[i], &reads[i], &(loop_buf_t){&bytes[i], 1}, 1, read_done));
         peers[i] = fds[1];

@@ -363,7 +363,7 @@ static struct sockaddr_storage full_listener(int sockets[4])
     assert_ok(listen(sockets[0], 0));
     assert_ok(getsockname(sockets[0], (struct sockaddr *)&addr, &length));
     for (int i = 1; i < 4; i++) {
-        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        sockets[i] = support_nonblocking_socket();
         (void)connect(sockets[i], (struct sockaddr *)&addr, length);
     }
     return addr;

@@ -18,6 +18,10 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+/* It would define uintptr_t where it does not know how the system says that <stdint.h> did. */
+#ifndef _UINTPTR_T_DEFINED
+#define _UINTPTR_T_DEFINED
+#endif
 #include <cmocka.h>
 
 typedef struct CMUnitTest harness_test;

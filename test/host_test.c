@@ -300,7 +300,7 @@ static void handles_without_a_reference_are_served_and_do_not_keep_the_host_busy
     addr = support_listen(loop, &server, on_connection);
     assert_ok(loop_handle_unref(&server.handle));
     assert_false(loop_alive(loop));
-    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client = support_socket(0);
     assert_ok(connect(client, (struct sockaddr *)&addr, sizeof(struct sockaddr_in)));
     assert_true(signalled());
     assert_ok(loop_run(loop, LOOP_RUN_NOWAIT));

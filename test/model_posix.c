@@ -31,7 +31,7 @@ void system_small_buffers(loop_os_fd_t fd)
 
 loop_os_fd_t system_socket(void)
 {
-    int fd = good(socket(AF_INET, chance(50) ? SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC : SOCK_STREAM, 0));
+    int fd = good(chance(50) ? support_nonblocking_socket() : socket(AF_INET, SOCK_STREAM, 0));
 
     system_small_buffers(fd);
     return fd;
@@ -132,21 +132,23 @@ ptrdiff_t system_write(loop_os_fd_t fd, const void *base, size_t len)
     struct pollfd item = {.fd = fd, .events = POLLOUT};
     sigset_t pipe_set;
     sigset_t old;
-    const struct timespec none = {0, 0};
+    sigset_t pending;
     ssize_t n;
     int error;
+    int number;
 
     if (poll(&item, 1, 0) < 1)
         return LOOP_EAGAIN;
     (void)sigemptyset(&pipe_set);
     (void)sigaddset(&pipe_set, SIGPIPE);
     (void)sigprocmask(SIG_BLOCK, &pipe_set, &old);
-    n = send(fd, base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = send(fd, base, len, MSG_DONTWAIT);
     if (n < 0 && errno == ENOTSOCK)
         n = write(fd, base, len < 512 ? len : 512);
     error = errno;
-    if (n < 0 && error == EPIPE)
-        (void)sigtimedwait(&pipe_set, NULL, &none);
+    (void)sigpending(&pending);
+    if (sigismember(&pending, SIGPIPE))
+        (void)sigwait(&pipe_set, &number);
     (void)sigprocmask(SIG_SETMASK, &old, NULL);
     return n >= 0 ? n : loop_translate_sys_error(error);
 }

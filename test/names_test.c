@@ -190,6 +190,8 @@ static void addresses_are_written_as_numbers(void **state)
 static void bad_flags_are_the_resolvers_error(void **state)
 {
     (void)state;
+    if (!support_resolver_refuses_flags(1 << 30))
+        skip();
     begin();
     assert_int_equal(ask_name("127.0.0.1", 80, 1 << 30), LOOP_EAI_BADFLAGS);
     support_finish(loop);
@@ -363,42 +365,28 @@ static int fake_getnameinfo(const struct sockaddr *addr, socklen_t len, char *h,
     return resolver_says;
 }
 
+static void says(int number, int errno_value, int code)
+{
+    resolver_says = number;
+    system_says = errno_value;
+    assert_int_equal(ask("a", "b", NULL), code);
+    assert_null(list);
+    assert_int_equal(ask_name("127.0.0.1", 1, 0), code);
+}
+
 static void every_error_of_the_resolver_has_its_code(void **state)
 {
-    static const struct {
-        int number;
-        int errno_value;
-        int code;
-    } rows[] = {
-        {EAI_ADDRFAMILY, 0, LOOP_EAI_ADDRFAMILY},
-        {EAI_AGAIN, 0, LOOP_EAI_AGAIN},
-        {EAI_BADFLAGS, 0, LOOP_EAI_BADFLAGS},
-        {EAI_CANCELED, 0, LOOP_EAI_CANCELED},
-        {EAI_FAIL, 0, LOOP_EAI_FAIL},
-        {EAI_FAMILY, 0, LOOP_EAI_FAMILY},
-        {EAI_MEMORY, 0, LOOP_EAI_MEMORY},
-        {EAI_NODATA, 0, LOOP_EAI_NODATA},
-        {EAI_NONAME, 0, LOOP_EAI_NONAME},
-        {EAI_OVERFLOW, 0, LOOP_EAI_OVERFLOW},
-        {EAI_SERVICE, 0, LOOP_EAI_SERVICE},
-        {EAI_SOCKTYPE, 0, LOOP_EAI_SOCKTYPE},
-        {EAI_SYSTEM, EMFILE, LOOP_EMFILE},
-        {EAI_SYSTEM, 0, LOOP_UNKNOWN},
-        {-98765, 0, LOOP_UNKNOWN},
-    };
     struct loop_sys saved = loop__sys;
 
     (void)state;
     loop__sys.getaddrinfo = fake_getaddrinfo;
     loop__sys.getnameinfo = fake_getnameinfo;
     begin();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        resolver_says = rows[i].number;
-        system_says = rows[i].errno_value;
-        assert_int_equal(ask("a", "b", NULL), rows[i].code);
-        assert_null(list);
-        assert_int_equal(ask_name("127.0.0.1", 1, 0), rows[i].code);
-    }
+    for (size_t i = 0; i < support_resolver_errors_count; i++)
+        says(support_resolver_errors[i].number, 0, support_resolver_errors[i].code);
+    says(EAI_SYSTEM, EMFILE, LOOP_EMFILE);
+    says(EAI_SYSTEM, 0, LOOP_UNKNOWN);
+    says(-98765, 0, LOOP_UNKNOWN);
     support_finish(loop);
     loop__sys = saved;
 }

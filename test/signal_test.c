@@ -137,11 +137,16 @@ static void wrong_arguments_change_nothing(void **state)
 
 static void a_realtime_signal_is_a_signal(void **state)
 {
+    int first = support_realtime_signal(0);
+    int second = support_realtime_signal(1);
+
     (void)state;
+    if (first < 0)
+        skip();
     begin();
-    assert_ok(loop_signal_start(&watchers[0], note, SIGRTMIN));
-    assert_ok(loop_signal_start(&watchers[1], note, SIGRTMIN + 1));
-    assert_ok(raise(SIGRTMIN + 1));
+    assert_ok(loop_signal_start(&watchers[0], note, first));
+    assert_ok(loop_signal_start(&watchers[1], note, second));
+    assert_ok(raise(second));
     turn();
     assert_int_equal(told[0], 0);
     assert_int_equal(told[1], 1);

@@ -112,13 +112,13 @@ void support_socket_pair(int fds[2])
 {
     struct sockaddr_storage addr = support_loopback();
     socklen_t length = sizeof(struct sockaddr_in);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = support_socket(0);
 
     assert_true(listener >= 0);
     assert_ok(bind(listener, (struct sockaddr *)&addr, length));
     assert_ok(listen(listener, 1));
     assert_ok(getsockname(listener, (struct sockaddr *)&addr, &length));
-    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fds[0] = support_socket(0);
     assert_true(fds[0] >= 0);
     assert_ok(connect(fds[0], (struct sockaddr *)&addr, length));
     fds[1] = accept(listener, NULL, NULL);

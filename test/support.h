@@ -7,6 +7,7 @@
 #include <loop.h>
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,47 @@ int support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp);
 
 /* A plain connected pair of TCP sockets; fds[0] is blocking, fds[1] too. */
 void support_socket_pair(int fds[2]);
+
+/* TCP sockets and a connected pair of local ones, closed when a program is executed; -1 and errno if there are none. */
+int support_socket(int protocol);
+int support_nonblocking_socket(void);
+int support_local_pair(int fds[2]);
+
+/* send() that raises no SIGPIPE. */
+ptrdiff_t support_send(int fd, const void *base, size_t len);
+
+/* Whether the socket has these times in seconds and this count, as far as the system has them for single sockets. */
+bool support_keepalive_is(int fd, int idle, int interval, int count);
+
+/* The option that tells what a socket of TCP really is, and the one that tells what the kernel has put above it; -1: none. */
+extern const int support_so_protocol;
+extern const int support_tcp_ulp;
+
+/* An eventfd; -1 and ENOSYS where there are none. */
+int support_eventfd(void);
+
+/* The n-th real-time signal, -1 where there are none; and sigqueue() to this process, -1 and ENOSYS where there is none. */
+int support_realtime_signal(int n);
+int support_queue_signal(int number, int value);
+
+/* What the resolver can say here but for EAI_SYSTEM, and the library for it; and whether getnameinfo() looks at its flags. */
+extern const struct support_resolver_error {
+    int number;
+    int code;
+} support_resolver_errors[];
+extern const size_t support_resolver_errors_count;
+bool support_resolver_refuses_flags(int flags);
+
+/* Closed until it is opened, once; then threads that came to it go on. */
+struct support_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open;
+};
+void support_gate_init(struct support_gate *gate);
+void support_gate_open(struct support_gate *gate);
+void support_gate_pass(struct support_gate *gate);
+void support_gate_destroy(struct support_gate *gate);
 
 /* A small generator of the numbers of a random test; the seed is printed, and LOOP_TEST_SEED sets it. */
 uint64_t support_seed(void);

@@ -1,6 +1,8 @@
 /* TCP handles. */
 #include "stage.h"
 
+#include "support.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -123,11 +125,8 @@ void try_keepalive(void)
     if (rc != 0)
         return;
     REQUIRE((option(SOL_SOCKET, SO_KEEPALIVE) != 0) == (enable != 0));
-    if (enable) {
-        REQUIRE(option(IPPROTO_TCP, TCP_KEEPIDLE) == (int)idle);
-        REQUIRE(option(IPPROTO_TCP, TCP_KEEPINTVL) == (int)interval);
-        REQUIRE(option(IPPROTO_TCP, TCP_KEEPCNT) == (int)count);
-    }
+    if (enable)
+        REQUIRE(support_keepalive_is(loop_tcp_fd(&handles[TCP].tcp), (int)idle, (int)interval, (int)count));
 }
 
 void try_nodelay(void)

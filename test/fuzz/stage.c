@@ -1,12 +1,12 @@
 #include "stage.h"
 
 #include "invariants.h"
+#include "support.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -193,13 +193,14 @@ int make_fd(enum kind kind)
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
         break;
     case TCP_SOCKET:
-        return socket(AF_INET, SOCK_STREAM | (take_bool() ? SOCK_NONBLOCK | SOCK_CLOEXEC : 0), 0);
+        return take_bool() ? support_nonblocking_socket() : socket(AF_INET, SOCK_STREAM, 0);
     case UDP_SOCKET:
         return socket(AF_INET6, SOCK_DGRAM, 0);
     case REGULAR:
-        return open("/proc/self/exe", O_RDONLY);
+        return open("/bin/sh", O_RDONLY);
     case EVENTFD:
-        return eventfd(0, 0);
+        pair[0] = support_eventfd();
+        return pair[0] >= 0 ? pair[0] : make_fd(PIPE);
     default:
         return -1;
     }

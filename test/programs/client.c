@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,7 @@ static int exchange(int fd, int end_after_input)
         }
         if (events[0].revents & POLLOUT) {
             long long before = now();
-            ssize_t n = send(fd, input + sent, (size_t)(have - sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+            ssize_t n = send(fd, input + sent, (size_t)(have - sent), MSG_DONTWAIT);
 
             if (n < 0 && errno != EAGAIN)
                 return -1;
@@ -98,6 +99,7 @@ int main(int argc, char **argv)
 
     if (argc != 2 && !end_after_input && !is_timed)
         return 2;
+    (void)signal(SIGPIPE, SIG_IGN);
     fd = dial(argv[argc - 1]);
     if (fd < 0 || exchange(fd, end_after_input) != 0) {
         perror("client");
