@@ -1,11 +1,14 @@
-/* EVFILT_PROC over pidfds. */
+/* EVFILT_PROC over pidfds. Where there are none (valgrind), a timer looks at the process again and again. */
 #include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define POLL_NANOSECONDS 2000000
 
 /* As wait() would give it. */
 static int wait_status(const siginfo_t *info)
@@ -41,6 +44,30 @@ static int look(idtype_t type, id_t id, siginfo_t *info)
     return waitid(type, id, info, WEXITED | WNOHANG | WNOWAIT) == 0 ? 0 : errno;
 }
 
+static int open_timer(struct kqshim_knote *kn)
+{
+    struct itimerspec every = {.it_value.tv_nsec = POLL_NANOSECONDS, .it_interval.tv_nsec = POLL_NANOSECONDS};
+
+    if (kill((pid_t)kn->ident, 0) != 0 && errno == ESRCH)
+        return ESRCH;
+    kn->pidfd = kqshim_inner(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (kn->pidfd < 0)
+        return errno;
+    kn->polled = true;
+    return timerfd_settime(kn->pidfd, 0, &every, NULL) == 0 ? 0 : errno;
+}
+
+/* 0 or an errno. */
+static int open_source(struct kqshim_knote *kn)
+{
+    kn->pidfd = kqshim_inner((int)syscall(SYS_pidfd_open, (pid_t)kn->ident, 0));
+    if (kn->pidfd >= 0)
+        return 0;
+    if (errno == ENOSYS)
+        return open_timer(kn);
+    return errno == EINVAL ? ESRCH : errno;
+}
+
 static int attach(struct kqshim_kq *kq, struct kqshim_knote *kn)
 {
     siginfo_t info;
@@ -58,10 +85,9 @@ static int attach(struct kqshim_kq *kq, struct kqshim_knote *kn)
     if (child != 0 && (kn->asked & NOTE_EXITSTATUS) != 0)
         return kill((pid_t)kn->ident, 0) != 0 && errno == ESRCH ? ESRCH : EACCES;
 #endif
-    kn->pidfd = kqshim_inner((int)syscall(SYS_pidfd_open, (pid_t)kn->ident, 0));
-    if (kn->pidfd < 0)
-        return errno == EINVAL ? ESRCH : errno;
-    child = kqshim_add_source(kq, kn->pidfd, KQSHIM_PID, (uint32_t)kn->ident);
+    child = open_source(kn);
+    if (child == 0)
+        child = kqshim_add_source(kq, kn->pidfd, KQSHIM_PID, (uint32_t)kn->ident);
     if (child != 0)
         kqshim_close_inner(&kn->pidfd);
     return child;
@@ -79,6 +105,16 @@ static bool check(struct kqshim_kq *kq, struct kqshim_knote *kn)
     return kn->fflags != 0;
 }
 
+/* The timer has ticked. */
+static bool still_runs(struct kqshim_knote *kn, siginfo_t *info)
+{
+    uint64_t ticks;
+    int error = look(P_PID, (id_t)kn->ident, info);
+
+    (void)!read(kn->pidfd, &ticks, sizeof(ticks));
+    return info->si_pid == 0 && (error == 0 || kill((pid_t)kn->ident, 0) == 0);
+}
+
 void kqshim_proc_exited(struct kqshim_kq *kq, uint32_t pid)
 {
     struct kqshim_knote *kn = kqshim_find(kq, pid, EVFILT_PROC);
@@ -86,7 +122,10 @@ void kqshim_proc_exited(struct kqshim_kq *kq, uint32_t pid)
 
     if (kn == NULL || kn->pidfd < 0)
         return;
-    (void)look(P_PIDFD, (id_t)kn->pidfd, &info);
+    if (kn->polled && still_runs(kn, &info))
+        return;
+    if (!kn->polled)
+        (void)look(P_PIDFD, (id_t)kn->pidfd, &info);
     exited(kn, &info);
     kqshim_close_inner(&kn->pidfd);
     if (kn->fflags != 0)

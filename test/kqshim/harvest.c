@@ -10,8 +10,6 @@ int kqshim_add_source(struct kqshim_kq *kq, int fd, enum kqshim_source source, u
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)source << 32 | which};
 
-    if (source == KQSHIM_PID)
-        event.events |= EPOLLONESHOT;
     return epoll_ctl(atomic_load(&kq->number), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 

@@ -124,6 +124,7 @@ struct kqshim_knote {
 
     /* EVFILT_PROC */
     int pidfd;
+    bool polled; /* pidfd is a timer */
 };
 
 struct kqshim_filter {
