@@ -164,6 +164,12 @@ int loop__registration_make_one(struct kqueue_backend *backend, struct kevent ch
     return (int)changes.list[0].data;
 }
 
+void loop__registration_delete(struct kqueue_backend *backend, const struct kevent *event)
+{
+    (void)loop__registration_make_one(
+        backend, loop__kevent_of(event->ident, (int)event->filter, EV_DELETE, 0, 0, loop__kevent_udata(event)));
+}
+
 /* ------------------------------------------------------------------------------------------- descriptors with operations -- */
 
 static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
@@ -318,6 +324,8 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
             dead = true;
             continue;
         }
+        if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
+            continue; /* nothing is urgent on a pipe or a terminal */
         undo_level(backend, desc, interest);
         return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
@@ -392,6 +400,8 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return loop__errno();
     if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode) || quirk_loses_end(&status))
         return LOOP_ENOTPOLLABLE;
+    if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
+        desc->flags |= DESC_SOCKET;
     return 0;
 }
 

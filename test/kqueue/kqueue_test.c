@@ -65,7 +65,7 @@ static void without_user_events_a_pipe_wakes(void **state)
     (void)state;
     begin_without_user_events();
     assert_ok(loop_init(&loop, NULL));
-    assert_int_equal(fault_count(FAULT_pipe), 1);
+    assert_int_equal(fault_count(FAULT_pipe_new), 1);
     assert_ok(loop_async_init(loop, &async, on_async));
     woken = 0;
     for (int round = 1; round <= 3; round++) {
@@ -86,7 +86,7 @@ static void without_user_events_a_pipe_wakes(void **state)
 
 static void every_call_of_a_pipe_that_wakes_fails_in_turn(void **state)
 {
-    static const enum fault_row rows[] = {FAULT_kqueue_new, FAULT_pipe, FAULT_fcntl, FAULT_kevent_change};
+    static const enum fault_row rows[] = {FAULT_kqueue_new, FAULT_pipe_new, FAULT_fcntl, FAULT_kevent_change};
 
     (void)state;
     begin_without_user_events();
@@ -151,7 +151,7 @@ static void a_connection_that_cannot_be_registered_says_so_and_tries_again(void 
     (void)state;
     begin_loop();
     tellings = 0;
-    fault_registrations(2, ENOMEM, 2); /* after that of the listener */
+    fault_registrations(1, ENOMEM, 2);
     peer = support_tcp_and_socket(loop, &tcp);
     assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
     while (tellings < 1)
