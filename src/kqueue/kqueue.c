@@ -50,7 +50,7 @@ static int open_wake_pipe(struct kqueue_backend *backend)
         return error;
 #endif
     error = loop__registration_make_one(
-        backend, loop__kevent_of((uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, TAG_WAKE));
+        backend, loop__kevent_of((uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, TAG_WAKE));
     return error == 0 ? 0 : loop__system_error(error);
 }
 
@@ -166,13 +166,17 @@ static void backend_wake(loop_t *loop)
     errno = saved;
 }
 
-/* Its pipe reports as long as there is something in it. */
+/* If it became full, nothing more would be reported. */
 static void empty_wake_pipe(struct kqueue_backend *backend)
 {
     char bytes[64];
+    ssize_t n;
 
-    if (backend->wake_pipe[0] >= 0)
-        (void)loop__sys.read(backend->wake_pipe[0], bytes, sizeof(bytes));
+    if (backend->wake_pipe[0] < 0)
+        return;
+    do {
+        n = loop__sys.read(backend->wake_pipe[0], bytes, sizeof(bytes));
+    } while (n == (ssize_t)sizeof(bytes) || (n < 0 && errno == EINTR));
 }
 
 /* ---------------------------------------------------------------------------------------------------------- wait -- */

@@ -366,8 +366,10 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if (loop__posix(desc)->pending != 0)
-        return true;
+    if (loop__posix(desc)->pending != 0 || (interest == 0 && !(desc->flags & DESC_CALLER)))
+        return true; /* it will be */
+    if (interest == 0)
+        return false;
     if (desc->flags & DESC_LEVEL)
         probe = level_read(desc, interest, 0);
     else
@@ -382,7 +384,7 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
     struct stat status;
     int error;
 
-    if (owner != NULL && owner != desc && loop__posix(owner)->interest != 0) {
+    if (owner != NULL && owner != desc) {
         if (is_registered(backend, owner))
             return LOOP_EEXIST;
         drop(backend, owner);

@@ -22,8 +22,9 @@
 /* A registration that fails fails the call that asked for it. */
 #define REGISTERS_LATER false
 
-/* What makes a loop and ends it. */
+/* What makes a loop and ends it; a wake-up. */
 #define CALLS_OF_LIFE 5
+#define CALLS_OF_WAKE_UP 1
 
 /* Calls of loop_fork() with so many descriptors of the caller's and one connection: closes, and all. */
 #define CLOSES_OF_FORK 2

@@ -23,14 +23,15 @@
 #define CHANGES_OF_CONNECTION 0
 #define CHANGES_OF_CLOSE 0
 
-/* With a pipe for waking two descriptors more, and two calls to make it. */
+/* With a pipe for waking there are two descriptors more, and it is read. */
 #ifdef EVFILT_USER
 #define PIPES 0
 #else
 #define PIPES 1
 #endif
-/* The kqueue, its waker, whose process it is when it is made and closed. */
-#define CALLS_OF_LIFE (5 + 4 * PIPES)
+/* The kqueue, its waker, whose process it is when it is made and closed; a wake-up. */
+#define CALLS_OF_LIFE (5 + 3 * PIPES)
+#define CALLS_OF_WAKE_UP (1 + PIPES)
 /* loop_fork() with so many sockets of the caller's and one connection: closes, and all. The kqueue of the parent is closed as if
  * it were inherited, because a test calls loop_fork() without a fork. A socket costs a look at its kind, and where SIGPIPE is a
  * matter of the socket, an option. */
