@@ -22,7 +22,7 @@ function(loop_add_test)
         target_compile_options(${target} PRIVATE -fno-strict-aliasing)
     endif()
     # The tests may include internal headers, so they see what the library's own files see.
-    target_include_directories(${target} PRIVATE ${loop_private_includes} "${PROJECT_SOURCE_DIR}/test/${loop_backend}")
+    target_include_directories(${target} PRIVATE ${loop_private_includes})
     if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
         target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
     endif()

@@ -27,7 +27,8 @@ enum socket_state {
     SOCKET_BOUND = 1,
     SOCKET_LISTENING = 2,
     SOCKET_CONNECTED = 4,
-    SOCKET_PLAIN_TCP = 8 /* a short read means that all was read */
+    SOCKET_PLAIN_TCP = 8, /* a short read means that all was read */
+    SOCKET_SHUT = 16      /* nothing may be written: it was shut */
 };
 /* Threads, locks, conditions. The storage has room for those of POSIX systems, and for SRWLOCK, CONDITION_VARIABLE and HANDLE. */
 struct loop__mutex {
@@ -78,7 +79,8 @@ int loop__getnameinfo(const struct sockaddr *addr, char *host, size_t host_size,
 
 /* Sockets. New ones are non-blocking, close-on-exec and raise no SIGPIPE. */
 int loop__socket_open(int family, loop_os_fd_t *result);
-/* Writing to it raises no SIGPIPE from now on, where that is a matter of the socket and not of each call. */
+/* Writing to it raises no SIGPIPE from now on, where that is a matter of the socket and not of each call. LOOP_EPIPE: both
+ * directions are over, and it cannot be had any more. */
 int loop__socket_without_sigpipe(loop_os_fd_t fd);
 /* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
 int loop__socket_probe(loop_os_fd_t fd, unsigned *state);

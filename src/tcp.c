@@ -82,7 +82,7 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
         return error;
     tcp->flags |= other;
     if (connected) {
-        loop__stream_set(tcp, STREAM_CONNECTED, 0);
+        loop__stream_set(tcp, STREAM_CONNECTED | (state & SOCKET_SHUT ? (unsigned)STREAM_SHUT : 0u), 0);
         return 0;
     }
     keep_socket(tcp, fd);

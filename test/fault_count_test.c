@@ -209,7 +209,7 @@ static void report(loop_tcp_t *s, int status)
 
 static int dial(const struct sockaddr_storage *addr)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = support_socket(0);
 
     assert_true(fd >= 0);
     assert_ok(connect(fd, (const struct sockaddr *)addr, sizeof(struct sockaddr_in)));

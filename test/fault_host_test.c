@@ -51,7 +51,7 @@ static void begin_with(const loop_options_t *options)
     for (int i = 0; i < DESCS; i++) {
         int fds[2];
 
-        assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+        assert_ok(support_local_pair(fds));
         assert_ok(loop_desc_attach(loop, &descs[i], fds[0], LOOP_DESC_OWNED));
         read_on(i);
         numbers[i] = fds[0];
@@ -137,7 +137,7 @@ static void after_a_failed_fork_nothing_works_but_closing_and_another_try(int er
     assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), LOOP_EBADF);
     assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), LOOP_EBADF);
     assert_int_equal(loop_backend_fd(loop), LOOP_INVALID_FD);
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    assert_ok(support_local_pair(fds));
     assert_int_equal(loop_desc_attach(loop, &more, fds[0], 0), LOOP_EBADF);
     assert_ok(close(fds[0]) | close(fds[1]));
     assert_true(error < 0);
@@ -394,7 +394,7 @@ static void a_listener_that_pauses_shows_in_the_dump_and_as_the_hosts_timeout(vo
 {
     struct sockaddr_storage addr;
     loop_tcp_t server;
-    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = support_socket(0);
     int found = 0;
 
     (void)state;

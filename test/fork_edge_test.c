@@ -1,6 +1,7 @@
 /* fork(2) and its rough edges: numbers that stand for something else, threads cut off in the middle, calls in strange places. */
 #include "fork_fixture.h"
 #include "internal.h"
+#include "backend_test.h"
 #include "posix/sys.h"
 
 #include <fcntl.h>
@@ -337,15 +338,13 @@ static void a_number_may_be_used_otherwise_in_the_child_once_its_handle_is_close
 
 /* ---------------------------------------------------------------------------------------------------------- threads -- */
 
-static ssize_t (*real_write)(int fd, const void *base, size_t len);
 static struct support_semaphore in_write;
 static struct support_semaphore go_on;
 
-static ssize_t blocking_write(int fd, const void *base, size_t len)
+static void block_in_wake_up(void)
 {
     support_semaphore_post(&in_write);
     support_semaphore_wait(&go_on);
-    return real_write(fd, base, len);
 }
 
 static loop_task_t task;
@@ -375,12 +374,11 @@ static void a_thread_that_was_waking_the_loop_does_not_hold_up_the_child(void **
     memset(&task, 0, sizeof(task));
     support_semaphore_init(&in_write);
     support_semaphore_init(&go_on);
-    real_write = loop__sys.write;
-    loop__sys.write = blocking_write;
+    backend_hook_wake(block_in_wake_up);
     assert_ok(pthread_create(&thread, NULL, post_task, &ran));
     support_semaphore_wait(&in_write);
     child = fork_process();
-    loop__sys.write = real_write;
+    backend_hook_wake(NULL);
     if (in_child) {
         expect(loop_fork(loop) == 0);
         expect(loop_run(loop, LOOP_RUN_DEFAULT) == 0);

@@ -377,7 +377,7 @@ static int child_goes_on(void)
 {
     loop_pool_t *pool = loop_get_pool(parent.loop);
 
-    CHECK(loop__work_forked(parent.loop) == 0);
+    CHECK(loop_fork(parent.loop) == 0);
     CHECK(loop_run(parent.loop, LOOP_RUN_DEFAULT) == 0);
     CHECK(ended_as(&parent.running, 0, LOOP_ECANCELED));
     for (int i = 0; i < 3; i++)
@@ -397,7 +397,7 @@ static int child_finds_an_end_that_was_not_posted(void)
 {
     ((struct work *)&parent.running.work)->state = WORK_FINISHED;
     ((struct work *)&parent.running.work)->status = 0;
-    CHECK(loop__work_forked(parent.loop) == 0);
+    CHECK(loop_fork(parent.loop) == 0);
     CHECK(loop_run(parent.loop, LOOP_RUN_DEFAULT) == 0);
     CHECK(ended_as(&parent.running, 0, 0));
     CHECK(ended_as(&parent.finished, 1, 0));
@@ -477,7 +477,7 @@ static struct item of_other;
 
 static int child_goes_on_with_two_loops(void)
 {
-    CHECK(loop__work_forked(parent.loop) == 0);
+    CHECK(loop_fork(parent.loop) == 0);
     CHECK(loop_run(parent.loop, LOOP_RUN_DEFAULT) == 0);
     CHECK(of_other.ran == 0); /* its loop has not said that it lives on */
     CHECK(loop__work_forked(other) == 0);

@@ -3,6 +3,7 @@
 
 #include "support.h"
 
+#include "backend_test.h"
 #include "posix/sys.h"
 
 #include <pthread.h>
@@ -336,13 +337,11 @@ static void an_async_may_be_sent_from_a_signal_handler(void **state)
 
 /* --------------------------------------------------------------------------------------------------------- wake-ups -- */
 
-static ssize_t (*real_write)(int fd, const void *base, size_t len);
 static int wake_ups;
 
-static ssize_t counting_write(int fd, const void *base, size_t len)
+static void count_wake_up(void)
 {
     wake_ups++;
-    return real_write(fd, base, len);
 }
 
 static void post_ten(loop_async_t *a)
@@ -362,8 +361,7 @@ static void one_wake_up_per_sleep_and_none_while_awake(void **state)
     (void)state;
     loop = support_loop();
     memset(tasks, 0, sizeof(tasks));
-    real_write = loop__sys.write;
-    loop__sys.write = counting_write;
+    backend_hook_wake(count_wake_up);
     wake_ups = 0;
     times = 100; /* post_again does not post again */
     for (int i = 0; i < 10; i++)
@@ -380,7 +378,7 @@ static void one_wake_up_per_sleep_and_none_while_awake(void **state)
     times = 100;
     (void)loop_run(loop, LOOP_RUN_NOWAIT);
     assert_int_equal(times, 110);
-    loop__sys.write = real_write;
+    backend_hook_wake(NULL);
     support_finish(loop);
 }
 
@@ -392,17 +390,14 @@ static struct {
     int yields;
 } slow = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
 
-static ssize_t slow_write(int fd, const void *base, size_t length)
+static void be_slow(void)
 {
-    (void)fd;
-    (void)base;
     (void)pthread_mutex_lock(&slow.lock);
     slow.in_wake_up = 1;
     (void)pthread_cond_broadcast(&slow.changed);
     while (slow.yields == 0)
         (void)pthread_cond_wait(&slow.changed, &slow.lock);
     (void)pthread_mutex_unlock(&slow.lock);
-    return (ssize_t)length;
 }
 
 static int note_yield(void)
@@ -437,7 +432,7 @@ static void closing_waits_for_posts_that_are_under_way(void **state)
 
     (void)state;
     loop = support_loop();
-    loop__sys.write = slow_write;
+    backend_hook_wake(be_slow);
     loop__sys.sched_yield = note_yield;
     assert_ok(pthread_create(&thread, NULL, post_slowly, loop));
     (void)pthread_mutex_lock(&slow.lock);

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "platform.h"
+#include "backend_test.h"
 #include "posix/sys.h"
 
 #include <pthread.h>
@@ -51,13 +52,11 @@ static void remove_host(void)
     assert_true(signal(SIGUSR1, SIG_DFL) != SIG_ERR);
 }
 
-static ssize_t (*real_write)(int fd, const void *base, size_t len);
 static long wake_ups;
 
-static ssize_t counting_write(int fd, const void *base, size_t len)
+static void count_wake_up(void)
 {
     wake_ups++;
-    return real_write(fd, base, len);
 }
 
 static void a_storm_costs_one_wake_up_no_memory_and_one_callback(void **state)
@@ -74,8 +73,7 @@ static void a_storm_costs_one_wake_up_no_memory_and_one_callback(void **state)
     install_host();
     assert_ok(loop_signal_init(loop, &watcher));
     assert_ok(loop_signal_start(&watcher, note, SIGUSR1));
-    real_write = loop__sys.write;
-    loop__sys.write = counting_write;
+    backend_hook_wake(count_wake_up);
     wake_ups = 0;
     told = 0;
     allocations = counts.calls;
@@ -87,7 +85,7 @@ static void a_storm_costs_one_wake_up_no_memory_and_one_callback(void **state)
     (void)loop_run(loop, LOOP_RUN_NOWAIT);
     assert_int_equal(told, 1);
     assert_int_equal(counts.calls, allocations);
-    loop__sys.write = real_write;
+    backend_hook_wake(NULL);
     support_finish(loop);
     remove_host();
 }

@@ -117,8 +117,8 @@ install_zig() {
     cp tools/cross/package-lock.json "$cross/installed"
 }
 
-# The source package of the distribution this machine runs, by apt-get with lists and caches of its own: its configuration
-# need not name source packages, and is left alone.
+# The source package of this machine's distribution, by apt-get with lists and caches of its own: its configuration need
+# not name source packages, and is left alone.
 fetch_cmocka() {
     [ ! -e "$cross/cmocka" ] || return 0
     echo "cross: fetching cmocka's source" >&2

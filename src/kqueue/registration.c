@@ -383,7 +383,9 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return 0;
     if (desc->flags & DESC_SOCKET) {
         error = loop__socket_without_sigpipe(desc->os.fd);
-        if (error != 0)
+        if (error == LOOP_EPIPE)
+            desc->flags &= ~(uint32_t)(DESC_SOCKET | DESC_TCP); /* it is written to as a pipe is */
+        else if (error != 0)
             return error;
     }
     if (loop__sys.fstat(desc->os.fd, &status) != 0)

@@ -103,11 +103,25 @@ ptrdiff_t loop__io_receive(int fd, struct op *op)
     }
 }
 
+#ifdef SOCKETS_NEED_NOSIGPIPE
+static bool is_socket(int fd)
+{
+    int type;
+    socklen_t len = sizeof(type);
+
+    return loop__sys.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+#endif
+
 ptrdiff_t loop__io_send(int fd, const struct op *op)
 {
     /* Half a datagram is none. */
     if (op->nbufs > IOVECS_PER_CALL)
         return LOOP_EMSGSIZE;
+#ifdef SOCKETS_NEED_NOSIGPIPE
+    if (!(op->desc->flags & DESC_SOCKET))
+        return is_socket(fd) ? LOOP_EPIPE : LOOP_ENOTSOCK; /* see loop__socket_without_sigpipe() */
+#endif
     for (;;) {
         struct msghdr msg = {0};
         ssize_t n;

@@ -22,7 +22,7 @@ int loop__socket_without_sigpipe(loop_os_fd_t fd)
 #ifdef SOCKETS_NEED_NOSIGPIPE
     int error = set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 
-    return error == LOOP_EINVAL ? 0 : error; /* the peer has gone already: setsockopt(2) of macOS */
+    return error == LOOP_EINVAL ? LOOP_EPIPE : error; /* setsockopt(2) of macOS */
 #else
     (void)fd;
     return 0;
@@ -147,6 +147,7 @@ int loop__socket_probe(loop_os_fd_t fd, unsigned *state)
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
     int value = 0;
+    bool shut;
     int error = socket_option(fd, SOL_SOCKET, SO_TYPE, &value);
 
     if (error != 0)
@@ -154,13 +155,16 @@ int loop__socket_probe(loop_os_fd_t fd, unsigned *state)
     if (value != SOCK_STREAM)
         return LOOP_EINVAL;
     error = loop__socket_without_sigpipe(fd);
-    if (error != 0)
+    if (error != 0 && error != LOOP_EPIPE)
         return error;
+    shut = error == LOOP_EPIPE;
     if (loop__sys.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
         return loop__errno();
     if (!loop__address_is_ip((struct sockaddr *)&name))
         return LOOP_EINVAL;
     *state = loop_ip_port((struct sockaddr *)&name) > 0 ? SOCKET_BOUND : 0;
+    if (shut)
+        *state |= SOCKET_SHUT;
     if (is_plain_tcp(fd))
         *state |= SOCKET_PLAIN_TCP;
     error = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &value);
@@ -232,9 +236,14 @@ int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result)
 {
     for (int i = 0;; i++) {
         int fd = loop__sys.accept_new(listener);
+        int error;
 
-        if (fd >= 0)
-            return finish_new(fd, result);
+        if (fd >= 0) {
+            error = finish_new(fd, result);
+            if (error != LOOP_EPIPE || i >= ACCEPT_TRIES)
+                return error;
+            continue; /* reset before it was accepted */
+        }
         if (errno != EINTR && !(lost_connection(errno) && i < ACCEPT_TRIES))
             return loop__errno();
     }

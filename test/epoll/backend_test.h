@@ -35,4 +35,7 @@
     }
 #define BACKEND_FAKE_WAIT_INSTALL(name) (loop__sys.epoll_pwait_ns = (name))
 
+/* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
+void backend_hook_wake(void (*hook)(void));
+
 #endif

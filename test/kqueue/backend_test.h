@@ -43,4 +43,7 @@
     }
 #define BACKEND_FAKE_WAIT_INSTALL(name) (loop__sys.kevent_wait = (name))
 
+/* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
+void backend_hook_wake(void (*hook)(void));
+
 #endif

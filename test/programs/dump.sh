@@ -2,6 +2,6 @@
 # dump.sh PROGRAM: it describes its loop at SIGUSR1, which it sends itself, and ends.
 set -eu
 output=$("$1" 1)
-echo "$output" | grep -q '^loop epoll 0x'
+echo "$output" | grep -qE '^loop (epoll|kqueue) 0x'
 echo "$output" | grep -q '^handle signal 0x.* active=1 ref=0'
 echo "$output" | grep -q '^timer handle 0x'

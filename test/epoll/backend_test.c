@@ -1,0 +1,24 @@
+/* See backend_test.h. */
+#include "backend_test.h"
+
+#include <stddef.h>
+
+static void (*wake_hook)(void);
+static ssize_t (*real_write)(int fd, const void *base, size_t len);
+
+static ssize_t hooked_write(int fd, const void *base, size_t len)
+{
+    wake_hook();
+    return real_write(fd, base, len);
+}
+
+void backend_hook_wake(void (*hook)(void))
+{
+    if (hook == NULL) {
+        loop__sys.write = real_write;
+        return;
+    }
+    wake_hook = hook;
+    real_write = loop__sys.write;
+    loop__sys.write = hooked_write;
+}
