@@ -1,8 +1,8 @@
 # loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])
 #
 # Builds the test program test_<name> and makes each of its test functions a row of ctest, "<name>.<function>", with
-# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list; there are
-# none where a program for another system has no emulator here.
+# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list; there
+# are none of a program for another system that has no emulator here.
 #
 # When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
 # LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts.

@@ -1,4 +1,4 @@
-# Toolchain file: builds for ZIG_TARGET with the C compiler of zig, which brings the headers and libraries of many systems.
+# Toolchain file: builds for ZIG_TARGET with the C compiler of zig, which brings headers and libraries of many systems.
 #
 #     cmake -S . -B build/freebsd -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/zig.cmake -DZIG_TARGET=x86_64-freebsd.14.0
 #

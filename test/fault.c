@@ -136,6 +136,18 @@ const char *fault_name(enum fault_row row)
     return names[row];
 }
 
+static const int *resolver_errors(void)
+{
+    static int errors[32];
+    size_t n = support_resolver_errors_count;
+
+    assert_true(n + 2 <= sizeof(errors) / sizeof(errors[0]));
+    for (size_t i = 0; i < n; i++)
+        errors[i] = support_resolver_errors[i].number;
+    errors[n] = EAI_SYSTEM;
+    return errors;
+}
+
 const int *fault_errors(enum fault_row row)
 {
     static const int accept_errors[] = {EINTR, EAGAIN, ECONNABORTED, EPROTO, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, 0};
@@ -145,9 +157,6 @@ const int *fault_errors(enum fault_row row)
     static const int connect_errors[] = {
         EINTR, ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT, EAGAIN, EACCES, ENOBUFS, 0};
     static const int fcntl_errors[] = {EBADF, EINTR, ENOMEM, 0};
-    static const int getaddrinfo_errors[] = {
-        EAI_AGAIN,   EAI_BADFLAGS,   EAI_FAIL,   EAI_FAMILY, EAI_MEMORY,   EAI_NONAME,   EAI_OVERFLOW,
-        EAI_SERVICE, EAI_ADDRFAMILY, EAI_NODATA, EAI_SYSTEM, EAI_SOCKTYPE, EAI_CANCELED, 0};
     static const int getpid_errors[] = {EPERM, 0}; /* it cannot fail */
     static const int getpeername_errors[] = {ENOBUFS, ENOTCONN, EINVAL, 0};
     static const int getsockname_errors[] = {ENOBUFS, EINVAL, 0};
@@ -191,7 +200,7 @@ const int *fault_errors(enum fault_row row)
         return fcntl_errors;
     case FAULT_getaddrinfo:
     case FAULT_getnameinfo:
-        return getaddrinfo_errors;
+        return resolver_errors();
     case FAULT_getpid:
         return getpid_errors;
     case FAULT_getpeername:

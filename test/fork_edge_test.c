@@ -338,13 +338,13 @@ static void a_number_may_be_used_otherwise_in_the_child_once_its_handle_is_close
 
 /* ---------------------------------------------------------------------------------------------------------- threads -- */
 
-static struct support_gate in_write;
-static struct support_gate go_on;
+static struct support_semaphore in_write;
+static struct support_semaphore go_on;
 
 static void block_in_wake_up(void)
 {
-    support_gate_open(&in_write);
-    support_gate_pass(&go_on);
+    support_semaphore_post(&in_write);
+    support_semaphore_wait(&go_on);
 }
 
 static loop_task_t task;
@@ -372,11 +372,11 @@ static void a_thread_that_was_waking_the_loop_does_not_hold_up_the_child(void **
     begin();
     ran = 0;
     memset(&task, 0, sizeof(task));
-    support_gate_init(&in_write);
-    support_gate_init(&go_on);
+    support_semaphore_init(&in_write);
+    support_semaphore_init(&go_on);
     backend_hook_wake(block_in_wake_up);
     assert_ok(pthread_create(&thread, NULL, post_task, &ran));
-    support_gate_pass(&in_write);
+    support_semaphore_wait(&in_write);
     child = fork_process();
     backend_hook_wake(NULL);
     if (in_child) {
@@ -386,14 +386,14 @@ static void a_thread_that_was_waking_the_loop_does_not_hold_up_the_child(void **
         end_loop(loop);
         child_passed();
     }
-    support_gate_open(&go_on);
+    support_semaphore_post(&go_on);
     assert_ok(pthread_join(thread, &failed));
     assert_null(failed);
     run_until_count(loop, &ran, 1);
     end_loop(loop);
     await_child(child);
-    support_gate_destroy(&in_write);
-    support_gate_destroy(&go_on);
+    support_semaphore_destroy(&in_write);
+    support_semaphore_destroy(&go_on);
 }
 
 static loop_async_t async;

@@ -77,16 +77,16 @@ extern const struct support_resolver_error {
 extern const size_t support_resolver_errors_count;
 bool support_resolver_refuses_flags(int flags);
 
-/* Closed until it is opened, once; then threads that came to it go on. */
-struct support_gate {
+/* A semaphore of 0; those of POSIX do not work on macOS. */
+struct support_semaphore {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool open;
+    unsigned count;
 };
-void support_gate_init(struct support_gate *gate);
-void support_gate_open(struct support_gate *gate);
-void support_gate_pass(struct support_gate *gate);
-void support_gate_destroy(struct support_gate *gate);
+void support_semaphore_init(struct support_semaphore *semaphore);
+void support_semaphore_post(struct support_semaphore *semaphore);
+void support_semaphore_wait(struct support_semaphore *semaphore);
+void support_semaphore_destroy(struct support_semaphore *semaphore);
 
 /* A small generator of the numbers of a random test; the seed is printed, and LOOP_TEST_SEED sets it. */
 uint64_t support_seed(void);

@@ -182,31 +182,32 @@ bool support_resolver_refuses_flags(int flags)
 
 /* ------------------------------------------------------------------------------------------------------------ threads -- */
 
-void support_gate_init(struct support_gate *gate)
+void support_semaphore_init(struct support_semaphore *semaphore)
 {
-    gate->open = false;
-    assert_ok(pthread_mutex_init(&gate->lock, NULL));
-    assert_ok(pthread_cond_init(&gate->changed, NULL));
+    semaphore->count = 0;
+    assert_ok(pthread_mutex_init(&semaphore->lock, NULL));
+    assert_ok(pthread_cond_init(&semaphore->changed, NULL));
 }
 
-void support_gate_open(struct support_gate *gate)
+void support_semaphore_post(struct support_semaphore *semaphore)
 {
-    (void)pthread_mutex_lock(&gate->lock);
-    gate->open = true;
-    (void)pthread_cond_signal(&gate->changed);
-    (void)pthread_mutex_unlock(&gate->lock);
+    (void)pthread_mutex_lock(&semaphore->lock);
+    semaphore->count++;
+    (void)pthread_mutex_unlock(&semaphore->lock);
+    (void)pthread_cond_signal(&semaphore->changed);
 }
 
-void support_gate_pass(struct support_gate *gate)
+void support_semaphore_wait(struct support_semaphore *semaphore)
 {
-    (void)pthread_mutex_lock(&gate->lock);
-    while (!gate->open)
-        (void)pthread_cond_wait(&gate->changed, &gate->lock);
-    (void)pthread_mutex_unlock(&gate->lock);
+    (void)pthread_mutex_lock(&semaphore->lock);
+    while (semaphore->count == 0)
+        (void)pthread_cond_wait(&semaphore->changed, &semaphore->lock);
+    semaphore->count--;
+    (void)pthread_mutex_unlock(&semaphore->lock);
 }
 
-void support_gate_destroy(struct support_gate *gate)
+void support_semaphore_destroy(struct support_semaphore *semaphore)
 {
-    assert_ok(pthread_cond_destroy(&gate->changed));
-    assert_ok(pthread_mutex_destroy(&gate->lock));
+    assert_ok(pthread_cond_destroy(&semaphore->changed));
+    assert_ok(pthread_mutex_destroy(&semaphore->lock));
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# cross.sh [--no-run] [TARGET...]: compiles and links library, tests and examples for other systems, every warning being an
-# error, and runs the tests of the targets that Linux runs. Called by ./dev cross, which installs what this needs. All that it
-# fetches and builds is in build/cross: the compiler, cmocka's source, and for each target cmocka, the build tree and its log.
+# cross.sh [--no-run] [TARGET...]: compiles and links library, tests and examples for other systems, every warning being
+# an error, and runs the tests of the targets that Linux runs. Called by ./dev cross, which installs what this needs.
+# All that it fetches and builds is in build/cross: the compiler, cmocka's source, and for each target its tree and log.
 set -eu
 cd "$(dirname "$0")/.."
 cross=$PWD/build/cross
@@ -15,7 +15,10 @@ main() {
     # shellcheck disable=SC2086
     [ $# -gt 0 ] || set -- $all
     for target; do
-        echo " $(echo "$all" | tr '\n' ' ') " | grep -qF " $target " || stop "there is no target '$target'; see ./dev help."
+        case " $(echo "$all" | tr '\n' ' ') " in
+        *" $target "*) ;;
+        *) stop "there is no target '$target'; see ./dev help." ;;
+        esac
     done
 
     install_zig
@@ -40,7 +43,7 @@ build() { # TARGET
     begin=$(date +%s)
     mkdir -p "$tree"
     if ! make_target "$1" >"$tree/log" 2>&1; then
-        { grep -E '(error|warning|undefined symbol|multiple definition)[^a-z]*:|CMake Error' "$tree/log" || tail -n 20 "$tree/log"; } |
+        { grep -E '(error|warning|undefined symbol)[^a-z]*:|CMake Error' "$tree/log" || tail -n 20 "$tree/log"; } |
             awk '!seen[$0]++' | head -n 40 >&2
         echo "cross: $1 failed; all of it: build/cross/$1/log" >&2
         return 1
@@ -62,7 +65,7 @@ make_target() { # TARGET
         cmake --build "$tree" -j "$((($(getconf _NPROCESSORS_ONLN) + 1) / 2))" -- -k 0
 }
 
-# Not by its own CMake files, whose checks of the compiler take a minute. It is one file, and needs these answers of them.
+# Not by its own CMake files, whose checks of the compiler take a minute: it is one file, and these are the answers.
 make_cmocka() { # TRIPLE PREFIX
     [ ! -e "$2/lib/libcmocka.a" ] || return 0
     mkdir -p "$2/include" "$2/lib"
@@ -76,20 +79,31 @@ make_cmocka() { # TRIPLE PREFIX
 
 run_tests() { # TARGET
     echo "$1: tests"
+    tests=$cross/$1/tests
     # These rows run the host's compiler or its CMake.
-    ctest --test-dir "$cross/$1" --output-on-failure --no-tests=error -j "$(getconf _NPROCESSORS_ONLN)" -LE install \
-        -E '^(spin|programs\.configure)$' >"$cross/$1/tests.log" 2>&1 ||
-        { sed -n '/% tests passed/,$p' "$cross/$1/tests.log"; stop "$1: tests failed; all of it: build/cross/$1/tests.log"; }
-    grep '% tests passed' "$cross/$1/tests.log"
+    left_out='^(install|spin|programs\.configure)$'
+    if grep -q '^ZIG_EMULATOR:FILEPATH=/' "$cross/$1/CMakeCache.txt"; then
+        export LOOP_TEST_SLOW=1 LOOP_TEST_TIMEOUT_FACTOR=5
+        # What qemu-user 7.2 cannot: start a thread in the forked child of a process with threads (it aborts), and send
+        # a datagram without buffers (it says that it did).
+        left_out="$left_out|^pool\.a_child_runs_what_was_queued_and_is_told_what_was_lost$"
+        left_out="$left_out|^pool\.a_child_delivers_what_had_ended$"
+        left_out="$left_out|^pool\.in_a_child_each_loop_of_a_shared_pool_takes_up_its_own_work$"
+        left_out="$left_out|^op\.datagrams_keep_their_bounds_and_bring_their_sender$"
+    fi
+    ctest --test-dir "$cross/$1" --output-on-failure --no-tests=error -j "$(getconf _NPROCESSORS_ONLN)" \
+        -E "$left_out" >"$tests.log" 2>&1 ||
+        { sed -n '/% tests passed/,$p' "$tests.log" >&2; stop "$1: tests failed; all of it: build/cross/$1/tests.log"; }
+    grep '% tests passed' "$tests.log"
 }
 
-# -------------------------------------------------------------------------------------------------------- what is fetched
+# ------------------------------------------------------------------------------------------------------ what is fetched
 
 zig() {
     ls "$cross"/node_modules/@zigc/*-*/bin/zig
 }
 
-# The lock file has no addresses: npm takes the packages from where it is configured to, and compares them with its hashes.
+# The lock file has hashes and no addresses: npm takes the packages from wherever it is configured to.
 install_zig() {
     if cmp -s tools/cross/package-lock.json "$cross/installed"; then
         return 0
@@ -103,8 +117,8 @@ install_zig() {
     cp tools/cross/package-lock.json "$cross/installed"
 }
 
-# The source package of the distribution this machine runs, by apt-get with lists and caches of its own: its configuration
-# need not name source packages, and is left alone.
+# The source package of this machine's distribution, by apt-get with lists and caches of its own: its configuration need
+# not name source packages, and is left alone.
 fetch_cmocka() {
     [ ! -e "$cross/cmocka" ] || return 0
     echo "cross: fetching cmocka's source" >&2
@@ -116,15 +130,17 @@ fetch_cmocka() {
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
         [ -e "$file" ] || continue
         case $file in
-        *.list) sed -nE "s/^deb +((\[[^]]*\] +)?[^ ]+ +$suite )/deb-src \1/p" "$file" >"$apt/sources/${file##*/}" ;;
+        *.list)
+            sed -nE "s/^deb +((\[[^]]*\] +)?[^ ]+ +$suite )/deb-src \1/p" "$file" >"$apt/sources/${file##*/}"
+            ;;
         *.sources)
             awk -v RS= -v ORS='\n\n' -v suite="$suite" '(" " $0 " ") ~ "[ \t]" suite "[ \t\n]"' "$file" |
                 sed 's/^Types:.*/Types: deb-src/' >"$apt/sources/${file##*/}"
             ;;
         esac
     done
-    set -- -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" -o Dir::State::Lists="$apt/lists" \
-        -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)"
+    set -- -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" \
+        -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)"
     (cd "$apt" && apt-get "$@" update && apt-get "$@" source cmocka) >"$apt/log" 2>&1 ||
         { cat "$apt/log" >&2; stop "apt-get could not fetch the source of cmocka."; }
     mv "$apt"/cmocka-*/ "$cross/cmocka"

@@ -1,7 +1,8 @@
 #include "explore.h"
 
+#include "support.h"
+
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ enum state {
 static struct {
     int number;
     pthread_t thread;
-    sem_t turn;
+    struct support_semaphore turn;
     enum state state;
     bool (*condition)(void);
     unsigned long steps;
@@ -45,7 +46,7 @@ static unsigned credit; /* preemptions left */
 static unsigned long steps;
 static bool signal_pending;
 static bool in_handler;
-static sem_t finished;
+static struct support_semaphore finished;
 
 struct explore_mistakes explore_mistakes;
 static struct {
@@ -113,8 +114,7 @@ static bool can_go_on(int i)
 
 static void wait_for_turn(int me)
 {
-    while (sem_wait(&threads[me].turn) != 0)
-        continue;
+    support_semaphore_wait(&threads[me].turn);
 }
 
 /* Decides who goes on, and returns when it is the caller's turn again (at once, if it is done). */
@@ -138,7 +138,7 @@ static void give_turn(void)
     if (running == me)
         return;
     credit -= !forced;
-    (void)sem_post(&threads[running].turn);
+    support_semaphore_post(&threads[running].turn);
     if (comes_back)
         wait_for_turn(me);
 }
@@ -221,7 +221,7 @@ static void *run_thread(void *arg)
         for (int i = 0; i < count; i++)
             all_done = all_done && threads[i].state == DONE;
         if (all_done)
-            (void)sem_post(&finished);
+            support_semaphore_post(&finished);
         else
             give_turn();
     }
@@ -289,8 +289,7 @@ static void run_schedule(unsigned preemptions)
     for (int i = 0; i < count; i++)
         threads[i].state = RUNNABLE;
     give_turn();
-    while (sem_wait(&finished) != 0)
-        continue;
+    support_semaphore_wait(&finished);
     running = NOBODY;
     scenario->end();
     free_gone();
@@ -305,10 +304,10 @@ unsigned long explore(const struct explore_scenario *what, unsigned preemptions)
     over = false;
     choices_length = 0;
     choices_depth = 0;
-    (void)sem_init(&finished, 0, 0);
+    support_semaphore_init(&finished);
     for (count = 0; count < EXPLORE_THREADS && scenario->threads[count] != NULL; count++) {
         threads[count].number = count;
-        (void)sem_init(&threads[count].turn, 0, 0);
+        support_semaphore_init(&threads[count].turn);
         if (pthread_create(&threads[count].thread, NULL, run_thread, &threads[count].number) != 0)
             explore_fault("no thread");
     }
@@ -318,10 +317,10 @@ unsigned long explore(const struct explore_scenario *what, unsigned preemptions)
     } while (next_schedule());
     over = true;
     for (int i = 0; i < count; i++) {
-        (void)sem_post(&threads[i].turn);
+        support_semaphore_post(&threads[i].turn);
         (void)pthread_join(threads[i].thread, NULL);
-        (void)sem_destroy(&threads[i].turn);
+        support_semaphore_destroy(&threads[i].turn);
     }
-    (void)sem_destroy(&finished);
+    support_semaphore_destroy(&finished);
     return schedules;
 }
