@@ -72,6 +72,7 @@ static int failing_join(pthread_t thread, void **result)
 
 void fault_begin(void)
 {
+    backend_be_calm();
     real = loop__sys;
     fault_arm(FAULT_accept_new, 0, 0, 0);
 #define FAULT_INSTALL(result, name, parameters, arguments) loop__sys.name = fault_##name;

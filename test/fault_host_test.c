@@ -65,6 +65,7 @@ static void begin_with(const loop_options_t *options)
 
 static void begin(void)
 {
+    backend_be_calm();
     begin_with(NULL);
     fault_begin();
 }

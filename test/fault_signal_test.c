@@ -18,6 +18,7 @@ static void note(loop_signal_t *handle, int signum)
 
 static void begin(void)
 {
+    backend_be_calm();
     loop = support_loop();
     assert_ok(loop_signal_init(loop, &watcher));
     told = 0;

@@ -1,4 +1,5 @@
 /* Poll handles: what they report, when, and when no more. Descriptors closed early and calls that fail: fault_poll_test.c. */
+#include "backend_test.h"
 #include "poll_fixture.h"
 
 #include <fcntl.h>
@@ -138,6 +139,7 @@ static void an_error_or_a_hang_up_counts_as_everything_that_is_asked_for(void **
     unsigned asked[POLLS] = {LOOP_READABLE, LOOP_WRITABLE, LOOP_DISCONNECT};
 
     (void)state;
+    backend_be_calm();
     begin();
     asked[3] = ALL;
     if (prioritized() != 0)
@@ -161,6 +163,7 @@ static void pipes_are_polled_too(void **state)
     int fds[2];
 
     (void)state;
+    backend_be_calm();
     begin();
     assert_ok(pipe(fds));
     for (int i = 0; i < 2; i++) {
@@ -197,6 +200,7 @@ static void none_of_many_ready_descriptors_starves(void **state)
     int fds[2];
 
     (void)state;
+    backend_be_calm();
     begin();
     assert_non_null(many);
     assert_ok(pipe(fds));
@@ -481,6 +485,7 @@ static void wait_for_disconnect(loop_poll_t *poll)
 static void what_was_found_but_is_not_asked_for_any_more_is_not_reported(void **state)
 {
     (void)state;
+    backend_be_calm();
     all_are_ready(wait_for_disconnect);
     assert_int_equal(reports_of_all, 1);
     turn();
@@ -502,6 +507,7 @@ static void stop_and_start(loop_poll_t *poll)
 static void a_start_after_a_stop_knows_nothing_of_what_was_found_before(void **state)
 {
     (void)state;
+    backend_be_calm();
     all_are_ready(stop_and_start);
     assert_int_equal(reports_of_all, 1);
     for (int i = 0; i < POLLS; i++)

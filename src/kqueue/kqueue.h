@@ -31,6 +31,9 @@
 #define TAG_WAKE 2u
 #define TAG_MASK 3u
 
+/* Beside the directions in posix_desc.pending: no filter for reading can be registered. */
+#define WRITE_ONLY 128u
+
 struct kqueue_backend {
     struct readiness readiness; /* first: the engine looks for it here */
     int fd;

@@ -72,7 +72,7 @@ void loop__registration_submitted(struct kqueue_backend *backend)
         struct desc *desc = loop__registration_owner(backend, &backend->changes[i]);
 
         if (desc != NULL)
-            loop__posix(desc)->pending = 0;
+            loop__posix(desc)->pending &= WRITE_ONLY;
     }
     backend->nchanges = 0;
 }
@@ -87,9 +87,9 @@ static void drop(struct kqueue_backend *backend, struct desc *desc)
 {
     uintptr_t udata = udata_of(desc);
 
-    if (loop__posix(desc)->pending == 0)
+    if (!(loop__posix(desc)->pending & ~WRITE_ONLY))
         return;
-    loop__posix(desc)->pending = 0;
+    loop__posix(desc)->pending &= WRITE_ONLY;
     for (int i = backend->nchanges; i-- > 0;) {
         if (backend->changes[i].ident == (uintptr_t)desc->os.fd && loop__kevent_udata(&backend->changes[i]) == udata)
             backend->changes[i] = backend->changes[--backend->nchanges];
@@ -170,6 +170,13 @@ void loop__registration_delete(struct kqueue_backend *backend, const struct keve
         backend, loop__kevent_of(event->ident, (int)event->filter, EV_DELETE, 0, 0, loop__kevent_udata(event)));
 }
 
+static bool is_write_only(int fd)
+{
+    int flags = loop__sys.fcntl(fd, F_GETFL, 0);
+
+    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
+}
+
 /* ------------------------------------------------------------------------------------------- descriptors with operations -- */
 
 static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
@@ -181,13 +188,6 @@ static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
     if (at_once || loop->watched || backend->anew)
         return loop__registration_make_one(backend, change);
     return push(backend, desc, change) == 0 ? 0 : ENOMEM;
-}
-
-static bool is_write_only(int fd)
-{
-    int flags = loop__sys.fcntl(fd, F_GETFL, 0);
-
-    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
 }
 
 static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
@@ -224,11 +224,14 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 /* ------------------------------------------------------------------------------------------------- poll handles -- */
 
 /*
- * READ is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
- * lost, with the descriptor's number closed and given to another file.
+ * One filter is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
+ * lost, with the descriptor's number closed and given to another file. It is READ, unless the system has none for what is only
+ * written to.
  */
-static struct kevent level_read(struct desc *desc, unsigned interest, unsigned how)
+static struct kevent level_anchor(struct desc *desc, unsigned interest, unsigned how)
 {
+    if (loop__posix(desc)->pending & WRITE_ONLY)
+        return change_of(desc, EVFILT_WRITE, how | (interest & INTEREST_WRITE ? EV_ENABLE : EV_DISABLE), 0, 0);
     if (interest & INTEREST_READ)
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
     /* No data reaches the low-water mark; the end does. */
@@ -242,7 +245,9 @@ static struct changes level_changes(struct desc *desc, unsigned interest, unsign
 {
     struct changes changes = {.n = 0};
 
-    add(&changes, level_read(desc, interest, EV_ADD));
+    add(&changes, level_anchor(desc, interest, EV_ADD));
+    if (loop__posix(desc)->pending & WRITE_ONLY)
+        return changes;
     if (interest & INTEREST_WRITE)
         add(&changes, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
     else if (before & INTEREST_WRITE)
@@ -271,11 +276,11 @@ static void silence(struct kqueue_backend *backend, struct desc *desc)
 {
     struct changes changes = level_changes(desc, INTEREST_LEVEL, loop__posix(desc)->interest);
 
-    changes.list[0] = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
+    changes.list[0] = level_anchor(desc, INTEREST_LEVEL, 0); /* not added anew */
     make(backend, &changes);
     loop__posix(desc)->interest = INTEREST_LEVEL;
     if (changes.list[0].data != 0) {
-        (void)loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+        loop__registration_delete(backend, &changes.list[0]);
         loop__posix(desc)->interest = 0;
     }
 }
@@ -293,8 +298,9 @@ static void undo_level(struct kqueue_backend *backend, struct desc *desc, unsign
     struct changes changes = level_changes(desc, before, interest);
 
     if (before == 0)
-        changes.list[0] = change_of(desc, EVFILT_READ, EV_DELETE, 0, 0);
-    make(backend, &changes);
+        loop__registration_delete(backend, &changes.list[0]);
+    else
+        make(backend, &changes);
 }
 
 static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
@@ -314,13 +320,18 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     }
     changes = level_changes(desc, interest, posix->interest);
     make(backend, &changes);
+    if (first && quirk_refuses_kind((int)changes.list[0].data) && is_write_only(desc->os.fd)) {
+        posix->pending |= WRITE_ONLY;
+        changes = level_changes(desc, interest, posix->interest);
+        make(backend, &changes);
+    }
     for (int i = 0; i < changes.n; i++) {
         const struct kevent *receipt = &changes.list[i];
         int error = (int)receipt->data;
 
         if (error == 0 || (i > 0 && !(interest & direction_of(receipt))))
             continue; /* what was to be removed is gone */
-        if (i > 0 && receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
+        if (receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
             dead = true;
             continue;
         }
@@ -346,16 +357,15 @@ static void remove_all(struct kqueue_backend *backend, struct desc *desc)
     drop(backend, desc);
     /* Closing ends the registration (fact a). In a child that has not called loop_fork() there is none (fact f). */
     if (!closed_next && backend->process == loop__process_id()) {
-        if ((posix->interest & INTEREST_READ) || (desc->flags & DESC_LEVEL))
+        if (!(desc->flags & DESC_LEVEL) || !(posix->pending & WRITE_ONLY))
             add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
-        if (posix->interest & INTEREST_WRITE)
+        if ((posix->interest & INTEREST_WRITE) || (posix->pending & WRITE_ONLY))
             add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
 #ifdef EVFILT_EXCEPT
         if (posix->interest & INTEREST_PRIORITIZED)
             add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
 #endif
-        if (changes.n > 0)
-            make(backend, &changes);
+        make(backend, &changes);
     }
     posix->interest = 0;
 }
@@ -366,12 +376,12 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if (loop__posix(desc)->pending != 0 || (interest == 0 && !(desc->flags & DESC_CALLER)))
-        return true; /* it will be */
+    if ((loop__posix(desc)->pending & ~WRITE_ONLY) != 0 || (interest == 0 && !(desc->flags & DESC_LEVEL)))
+        return true; /* it will be, or cannot be as long as it is what it is */
     if (interest == 0)
         return false;
     if (desc->flags & DESC_LEVEL)
-        probe = level_read(desc, interest, 0);
+        probe = level_anchor(desc, interest, 0);
     else
         probe = change_of(desc, interest & INTEREST_READ ? (int)EVFILT_READ : (int)EVFILT_WRITE, EV_ENABLE, 0, 0);
     return loop__registration_make_one(backend, probe) == 0;
@@ -428,6 +438,7 @@ int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest
     if (interest != INTEREST_LEVEL && is_own(backend, desc->os.fd))
         return LOOP_EBADF;
     if (posix->interest == 0) {
+        posix->pending &= (uint8_t)~WRITE_ONLY;
         error = check_first(backend, desc);
         if (error != 0)
             return error;

@@ -42,6 +42,9 @@
     }
 #define BACKEND_FAKE_WAIT_INSTALL(name) (loop__sys.epoll_pwait_ns = (name))
 
+/* From here on the test counts what the kernel does: it does nothing that is not asked for, even where it is made to. */
+void backend_be_calm(void);
+
 /* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
 void backend_hook_wake(void (*hook)(void));
 

@@ -3,6 +3,17 @@
 
 #include <stddef.h>
 
+#ifdef KQSHIM_TEST_API
+#include "kqshim.h"
+#endif
+
+void backend_be_calm(void)
+{
+#ifdef KQSHIM_TEST_API
+    (void)kqshim_chaos(NULL, 0);
+#endif
+}
+
 static void (*wake_hook)(void);
 static ssize_t (*real_write)(int fd, const void *base, size_t len);
 static int (*real_trigger)(int kq, const struct kevent *change);
