@@ -167,6 +167,8 @@ void kqshim_block_signals(sigset_t *mask);
 struct kqshim_kq *kqshim_lock_slot(unsigned i);
 unsigned kqshim_slots(void);
 bool kqshim_is_inner(int fd);
+/* Whether the caller is another process in our memory, whose closing of descriptors means nothing here. */
+bool kqshim_foreign(void);
 /* Length of the ready list of another kqueue; -1 if the number is none. */
 int kqshim_ready_of(int number);
 /* Moves a descriptor of ours to a high number, so that programs find the low numbers they expect; -1 stays -1. */

@@ -35,6 +35,14 @@ void kqshim_block_signals(sigset_t *mask)
     (void)pthread_sigmask(SIG_SETMASK, &all, mask);
 }
 
+/* The child of vfork() runs in its parent's memory, but has descriptors of its own. */
+static atomic_int owner;
+
+bool kqshim_foreign(void)
+{
+    return getpid() != atomic_load_explicit(&owner, memory_order_relaxed);
+}
+
 unsigned kqshim_slots(void)
 {
     return atomic_load(&slots_used);
@@ -237,7 +245,7 @@ static void empty(struct kqshim_kq *kq)
 void kqshim_destroy(int number)
 {
     sigset_t mask;
-    struct kqshim_kq *kq = kqshim_enter(number, &mask);
+    struct kqshim_kq *kq = lookup(number) == NULL || kqshim_foreign() ? NULL : kqshim_enter(number, &mask);
 
     if (kq != NULL) {
         empty(kq);
@@ -285,6 +293,7 @@ static void in_parent(void)
 /* The child has no kqueues; nothing may touch what is registered, which is the parent's too. */
 static void in_child(void)
 {
+    atomic_store(&owner, getpid());
     for (unsigned i = 0; i < atomic_load(&slots_used); i++) {
         struct kqshim_kq *kq = &slots[i];
         int number = atomic_load(&kq->number);
@@ -303,5 +312,6 @@ static void in_child(void)
 
 __attribute__((constructor)) static void prepare(void)
 {
+    atomic_store(&owner, getpid());
     (void)pthread_atfork(before_fork, in_parent, in_child);
 }
