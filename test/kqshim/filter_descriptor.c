@@ -33,9 +33,8 @@ static int watch(struct kqshim_knote *kn, int set, uint32_t events)
 
     if (of_file(kn))
         return 0;
-    if (epoll_ctl(set, EPOLL_CTL_ADD, (int)kn->ident, &event) == 0)
-        kn->in_epoll = true;
-    else if (errno == EEXIST && epoll_ctl(set, EPOLL_CTL_MOD, (int)kn->ident, &event) == 0)
+    if (epoll_ctl(set, EPOLL_CTL_ADD, (int)kn->ident, &event) == 0 ||
+        (errno == EEXIST && epoll_ctl(set, EPOLL_CTL_MOD, (int)kn->ident, &event) == 0))
         kn->in_epoll = true;
     else if (errno != EPERM)
         error = errno;

@@ -140,7 +140,7 @@ static int open_sets(struct kqshim_kq *kq)
 {
     kq->except_set = kq->inotify = -1;
     kq->kicked = false;
-    kq->buckets = calloc(KQSHIM_BUCKETS, sizeof(*kq->buckets));
+    kq->buckets = calloc(KQSHIM_BUCKETS, sizeof(struct kqshim_knote *));
     kq->read_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
     kq->write_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
     kq->kick = kqshim_inner(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

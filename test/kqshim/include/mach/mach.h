@@ -87,7 +87,7 @@ typedef struct {
 #define mach_task_self() ((mach_port_t)0x103)
 
 kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name);
-kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t port,
+kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t source,
                                      mach_msg_type_name_t type);
 /* Gives one send right, or one reference of a dead name, back. */
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name);
