@@ -394,6 +394,35 @@ static void *busy(void *unused)
     return unused;
 }
 
+static void *come_and_go(void *unused)
+{
+    for (int i = 0; i < ROUNDS / 4; i++) {
+        int own = kqueue();
+        struct kevent add;
+        int ends[2];
+
+        if (own < 0 || pipe(ends) != 0)
+            return NULL;
+        add = a_change(ends[1], EVFILT_WRITE, EV_ADD, 0, 0, 0);
+        (void)kevent(own, &add, 1, &add, 1, NULL);
+        (void)close(own);
+        (void)close(ends[1]);
+        (void)close(ends[0]);
+    }
+    return unused;
+}
+
+static void threads_make_and_close_kqueues(void **state)
+{
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
 static void threads_share_a_kqueue(void **state)
 {
     pthread_t threads[THREADS];
@@ -472,4 +501,5 @@ LOOP_TEST_MAIN(TEST(unknown_words_are_refused), TEST(spurious_events_are_of_regi
                TEST(calls_changes_and_events_are_counted), TEST(descriptors_of_ours_are_out_of_the_way),
                TEST(closing_all_but_a_few_spares_ours), TEST(a_forgotten_close_on_exec_is_seen),
                MACOS_TESTS TEST(closing_in_a_child_of_vfork), TEST(no_edge_of_a_pipe_is_lost),
-               TEST(no_edge_of_a_local_socket_is_lost), TEST(no_edge_of_tcp_is_lost), TEST(threads_share_a_kqueue))
+               TEST(no_edge_of_a_local_socket_is_lost), TEST(no_edge_of_tcp_is_lost), TEST(threads_share_a_kqueue),
+               TEST(threads_make_and_close_kqueues))

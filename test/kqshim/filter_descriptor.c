@@ -234,7 +234,7 @@ static int attach_except(struct kqshim_kq *kq, struct kqshim_knote *kn)
     if (kn->kind != KQSHIM_STREAM)
         return EINVAL;
     if (kq->except_set < 0) {
-        kq->except_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
+        kq->except_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
         if (kq->except_set < 0 || kqshim_add_source(kq, kq->except_set, KQSHIM_EXCEPT_SET, 0) != 0) {
             kqshim_close_inner(&kq->except_set);
             return ENOMEM;

@@ -171,6 +171,7 @@ bool kqshim_is_inner(int fd);
 bool kqshim_foreign(void);
 /* Length of the ready list of another kqueue; -1 if the number is none. */
 int kqshim_ready_of(int number);
+int kqshim_epoll(int flags);
 /* Moves a descriptor of ours to a high number, so that programs find the low numbers they expect; -1 stays -1. */
 int kqshim_inner(int fd);
 void kqshim_close_inner(int *fd);

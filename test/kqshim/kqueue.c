@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SLOTS 512
@@ -124,6 +125,15 @@ void kqshim_close_inner(int *fd)
     *fd = -1;
 }
 
+/*
+ * Descriptors of ours are made and closed past libc: the thread sanitizer, which follows them by libc's calls, would see
+ * one half only and find races in the numbers.
+ */
+int kqshim_epoll(int flags)
+{
+    return (int)syscall(SYS_epoll_create1, flags);
+}
+
 static void close_sets(struct kqshim_kq *kq)
 {
     kqshim_close_inner(&kq->read_set);
@@ -141,9 +151,9 @@ static int open_sets(struct kqshim_kq *kq)
     kq->except_set = kq->inotify = -1;
     kq->kicked = false;
     kq->buckets = calloc(KQSHIM_BUCKETS, sizeof(struct kqshim_knote *));
-    kq->read_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
-    kq->write_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
-    kq->kick = kqshim_inner(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    kq->read_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
+    kq->write_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
+    kq->kick = kqshim_inner((int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (kq->buckets == NULL)
         return ENOMEM;
     if (kq->read_set < 0 || kq->write_set < 0 || kq->kick < 0)
@@ -202,7 +212,7 @@ static int make(int number)
 
 static int create(int close_on_exec)
 {
-    int number = epoll_create1(close_on_exec ? EPOLL_CLOEXEC : 0);
+    int number = kqshim_epoll(close_on_exec ? EPOLL_CLOEXEC : 0);
     int error;
 
     if (number < 0)
