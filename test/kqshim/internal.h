@@ -10,6 +10,10 @@
  * mach.c         Mach ports
  * interpose.c    libc's close() and others, which a kqueue must know of
  * personality.c  where the emulated systems differ
+ *
+ * Not emulated: EVFILT_TIMER, EVFILT_SIGNAL and EVFILT_AIO (EINVAL); NOTE_FORK, NOTE_EXEC and NOTE_TRACK (nothing is
+ * reported); EVFILT_READ on a file that grows after its end was reached (add it again); error codes in fflags (0);
+ * duplicates of a kqueue's number; SO_NOSIGPIPE, which is kept per number, on duplicates of a socket.
  */
 #ifndef KQSHIM_INTERNAL_H
 #define KQSHIM_INTERNAL_H
