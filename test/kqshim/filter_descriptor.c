@@ -1,4 +1,4 @@
-/* EVFILT_READ, EVFILT_WRITE and EVFILT_EXCEPT: what poll() says is the truth, edges of epoll are the occasion to ask. */
+/* EVFILT_READ, EVFILT_WRITE and EVFILT_EXCEPT: what poll() says is the truth, edges of epoll only say when to ask. */
 #include "internal.h"
 #include "descriptor.h"
 

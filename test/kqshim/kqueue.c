@@ -126,8 +126,8 @@ void kqshim_close_inner(int *fd)
 }
 
 /*
- * Descriptors of ours are made and closed past libc: the thread sanitizer, which follows them by libc's calls, would see
- * one half only and find races in the numbers.
+ * Descriptors of ours are made and closed past libc: the thread sanitizer, which follows them by libc's calls, would
+ * see one half only and find races in the numbers.
  */
 int kqshim_epoll(int flags)
 {

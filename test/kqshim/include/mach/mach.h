@@ -1,6 +1,6 @@
 /*
- * The little of <mach/mach.h> that watching a port needs, over queues in memory. Ports, messages without descriptors and
- * rights of this process; no port sets, no other tasks. The values are our own.
+ * The little of <mach/mach.h> that watching a port needs, over queues in memory: ports, their rights, messages without
+ * descriptors; no port sets, no other tasks. The values are our own.
  */
 #ifndef KQSHIM_MACH_H
 #define KQSHIM_MACH_H
