@@ -119,7 +119,7 @@ LOOP_APART static void read_part(struct stream *stream, ptrdiff_t n, const loop_
 /* It accepts; or reading was stopped since, or its deadline has passed, or nothing would tell what comes. */
 LOOP_APART static void read_not_at_all(struct stream *stream)
 {
-    ptrdiff_t why = stream->desc.flags & DESC_READ_EXPIRED ? LOOP_ETIMEDOUT : stream->os.unreadable;
+    ptrdiff_t why = stream->desc.flags & DESC_READ_EXPIRED ? LOOP_ETIMEDOUT : stream->unreadable;
 
     if (stream->flags & STREAM_READING)
         end_reading(stream, why, &(loop_buf_t){NULL, 0});
@@ -161,7 +161,7 @@ LOOP_INLINE const loop_buf_t *scratch_of(const struct stream *stream)
 
 void loop__desc_unreadable(struct desc *desc, int error)
 {
-    ((struct stream *)desc)->os.unreadable = error;
+    ((struct stream *)desc)->unreadable = error;
     desc->flags |= DESC_UNREADABLE;
     loop__desc_ready(desc, TODO_READ);
 }

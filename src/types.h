@@ -253,13 +253,13 @@ struct stream {
     union {
         uint64_t room;
         loop_os_fd_t accepted; /* of a listener: the connection that waits to be taken */
-        int unreadable;        /* of a connection that is DESC_UNREADABLE: why */
     } os;
     size_t queued; /* bytes of parked writes */
     size_t low;
     size_t high;
     loop_drain_cb drain_cb;
-    uint32_t flags; /* enum stream_flag */
+    uint32_t flags;     /* enum stream_flag */
+    int32_t unreadable; /* of one that is DESC_UNREADABLE: why */
 };
 FITS(struct stream, loop_tcp_t);
 

@@ -11,7 +11,7 @@ static atomic_long armed_n;
 static atomic_long armed_times;
 static atomic_int armed_error;
 
-static bool fails(enum fault_row row)
+bool fault_fails(enum fault_row row)
 {
     long n = ++counts[row];
 
@@ -44,7 +44,7 @@ static long failure_of(enum fault_row row)
 #define FAULT_WRAPPER(result, name, parameters, arguments)                                                             \
     static result fault_##name parameters                                                                              \
     {                                                                                                                  \
-        return fails(FAULT_##name) ? (result)failure_of(FAULT_##name) : real.name arguments;                           \
+        return fault_fails(FAULT_##name) ? (result)failure_of(FAULT_##name) : real.name arguments;                     \
     }
 LOOP_POSIX_SYS(FAULT_WRAPPER)
 LOOP_BACKEND_SYS(FAULT_WRAPPER)
@@ -52,7 +52,7 @@ LOOP_BACKEND_SYS(FAULT_WRAPPER)
 /* A close that fails has closed all the same, close(2). */
 static int failing_close(int fd)
 {
-    bool failing = fails(FAULT_close);
+    bool failing = fault_fails(FAULT_close);
     int error = errno;
     int rc = real.close(fd);
 
@@ -67,7 +67,7 @@ static int failing_join(pthread_t thread, void **result)
 {
     int rc = real.pthread_join(thread, result);
 
-    return fails(FAULT_pthread_join) ? armed_error : rc;
+    return fault_fails(FAULT_pthread_join) ? armed_error : rc;
 }
 
 void fault_begin(void)
@@ -79,6 +79,7 @@ void fault_begin(void)
     LOOP_BACKEND_SYS(FAULT_INSTALL)
     loop__sys.close = failing_close;
     loop__sys.pthread_join = failing_join;
+    fault_begin_backend(&real);
 }
 
 void fault_end(void)

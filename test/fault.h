@@ -45,4 +45,8 @@ const int *fault_errors(enum fault_row row);
 /* The backend's part of it: NULL for a row that is not its own. */
 const int *fault_backend_errors(enum fault_row row);
 
+/* Of a wrapper that the backend's part puts in place itself: whether this call is to fail, with errno. */
+bool fault_fails(enum fault_row row);
+void fault_begin_backend(const struct loop_sys *real);
+
 #endif

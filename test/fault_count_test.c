@@ -190,7 +190,7 @@ static void a_loop_comes_and_goes_with_five_calls(void **state)
     fault_begin();
     loop = support_loop();
     assert_ok(loop_close(loop));
-    assert_true(fault_count_all() <= 5);
+    assert_true(fault_count_all() <= CALLS_OF_LIFE);
     fault_end();
 }
 

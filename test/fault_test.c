@@ -332,6 +332,8 @@ static void every_call_of_init_fails_in_turn(void **state)
     fault_begin();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (const int *error = fault_errors(rows[i]); *error != 0; error++) {
+            if (*error == EINTR)
+                continue; /* and so it is asked again */
             loop = (loop_t *)&loop;
             fault_arm(rows[i], 1, *error, 1);
             assert_int_equal(loop_init(&loop, NULL), loop_translate_sys_error(*error));

@@ -131,11 +131,12 @@ static void a_connect_that_cannot_be_attached_leaves_no_queue_and_no_registratio
         loop__sys.send = not_yet;
         assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note));
         assert_ok(loop_tcp_write(&tcp, &ops[1], &out, 1, note));
-        assert_int_equal(loop_tcp_write_queue_size(&tcp), 0);
-        assert_int_equal(fault_count(FAULT_BACKEND_CHANGE), 1); /* nothing is registered that is not attached */
-        fault_end();
+        assert_int_equal(loop_tcp_write_queue_size(&tcp), REGISTERS_LATER ? out.len : 0);
+        assert_int_equal(fault_count(FAULT_BACKEND_CHANGE),
+                         CHANGES_OF_CONNECTION); /* nothing is registered that is not attached */
         assert_ok(loop_handle_close(&server.handle, NULL));
         run_until(2);
+        fault_end();
         assert_int_equal(ops[0].status, LOOP_ENOSPC);
         assert_int_equal(ops[1].status, LOOP_ECANCELED);
         /* A registration that was left would live on with a duplicate and point to nothing. */

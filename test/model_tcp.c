@@ -251,6 +251,9 @@ static void read_ended(struct end *e, int status, bool had_buffer)
     case LOOP_ENOBUFS:
         CHECK(!had_buffer, "end %d: a buffer was given", e->h.number);
         break;
+    case LOOP_ENOMEM:
+        CHECK(world->plan->faults == FAULTS_MIXED && !had_buffer, "end %d: reading failed", e->h.number);
+        break;
     default:
         CHECK(status == LOOP_ECONNRESET && reset, "end %d: reading ended with %s", e->h.number, loop_err_name(status));
         e->in->torn = true;

@@ -480,7 +480,7 @@ static int child_goes_on_with_two_loops(void)
     CHECK(loop_fork(parent.loop) == 0);
     CHECK(loop_run(parent.loop, LOOP_RUN_DEFAULT) == 0);
     CHECK(of_other.ran == 0); /* its loop has not said that it lives on */
-    CHECK(loop__work_forked(other) == 0);
+    CHECK(loop_fork(other) == 0);
     CHECK(metrics_of(shared, LOOP_LANE_DEFAULT).threads == 1);
     CHECK(loop_run(other, LOOP_RUN_DEFAULT) == 0);
     CHECK(ended_as(&of_other, 1, 0));

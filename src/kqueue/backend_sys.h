@@ -31,6 +31,16 @@ static inline int kqueue_new(void)
 #define KQUEUE_IS_CLOEXEC false
 #endif
 
+/* Non-blocking and close-on-exec where one call can do that, as sockets are: SOCK_NONBLOCK tells. */
+static inline int pipe_new(int fds[2])
+{
+#ifdef SOCK_NONBLOCK
+    return pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+#else
+    return pipe(fds);
+#endif
+}
+
 /* Submits the changes and waits, for ever without a timeout. */
 static inline int kevent_wait(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
                               const struct timespec *timeout)
@@ -59,7 +69,7 @@ static inline int kevent_trigger(int kq, const struct kevent *change)
     X(int, kevent_trigger, (int kq, const struct kevent *change), (kq, change)) \
     X(int, kevent_wait, (int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents, const struct timespec *timeout), (kq, changes, nchanges, events, nevents, timeout)) \
     X(int, kqueue_new, (void), ()) \
-    X(int, pipe, (int *fds), (fds)) \
+    X(int, pipe_new, (int *fds), (fds)) \
     X(ssize_t, read, (int fd, void *base, size_t len), (fd, base, len)) \
     X(ssize_t, write, (int fd, const void *base, size_t len), (fd, base, len))
 /* clang-format on */

@@ -2,6 +2,7 @@
 #include "kqueue.h"
 
 #include "platform.h"
+#include "posix/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,19 +36,21 @@ static int open_wake_pipe(struct kqueue_backend *backend)
 {
     int error;
 
-    if (loop__sys.pipe(backend->wake_pipe) != 0) {
+    if (loop__sys.pipe_new(backend->wake_pipe) != 0) {
         error = loop__errno();
         backend->wake_pipe[0] = -1;
         backend->wake_pipe[1] = -1;
         return error;
     }
+#ifndef SOCK_NONBLOCK
     error = loop__fd_make_async(backend->wake_pipe[0], false);
     if (error == 0)
         error = loop__fd_make_async(backend->wake_pipe[1], false);
     if (error != 0)
         return error;
+#endif
     error = loop__registration_make_one(
-        backend, loop__kevent_of((uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD, 0, 0, TAG_WAKE));
+        backend, loop__kevent_of((uintptr_t)backend->wake_pipe[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, TAG_WAKE));
     return error == 0 ? 0 : loop__system_error(error);
 }
 
@@ -163,13 +166,17 @@ static void backend_wake(loop_t *loop)
     errno = saved;
 }
 
-/* Its pipe reports as long as there is something in it. */
+/* If it became full, nothing more would be reported. */
 static void empty_wake_pipe(struct kqueue_backend *backend)
 {
     char bytes[64];
+    ssize_t n;
 
-    if (backend->wake_pipe[0] >= 0)
-        (void)loop__sys.read(backend->wake_pipe[0], bytes, sizeof(bytes));
+    if (backend->wake_pipe[0] < 0)
+        return;
+    do {
+        n = loop__sys.read(backend->wake_pipe[0], bytes, sizeof(bytes));
+    } while (n == (ssize_t)sizeof(bytes) || (n < 0 && errno == EINTR));
 }
 
 /* ---------------------------------------------------------------------------------------------------------- wait -- */
@@ -178,20 +185,22 @@ static unsigned level_of(const struct desc *desc, const struct kevent *event)
 {
     bool end = (event->flags & EV_EOF) != 0;
 
-    /* An error, or the other side of a pipe is gone. */
-    if (end && (event->fflags != 0 || !(desc->flags & DESC_SOCKET)))
+    /* An error, or the other side is gone; that of a socket may only have ended what it sends. */
+    if (end && (event->fflags != 0 || !(desc->flags & DESC_SOCKET) || loop__io_hung_up(desc->os.fd)))
         return INTEREST_READ | INTEREST_WRITE | INTEREST_DISCONNECT | INTEREST_PRIORITIZED;
     if (event->filter == EVFILT_READ)
         return end ? INTEREST_READ | INTEREST_DISCONNECT : INTEREST_READ;
     return event->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_PRIORITIZED;
 }
 
-static void level_event(struct desc *desc, const struct kevent *event)
+static void level_event(struct kqueue_backend *backend, struct desc *desc, const struct kevent *event)
 {
     unsigned found = level_of(desc, event) & loop__posix(desc)->interest;
 
     if (found != 0)
         loop__desc_found(desc, found);
+    else if (!(loop__posix(desc)->interest & ~(unsigned)INTEREST_LEVEL))
+        loop__registration_delete(backend, event); /* silencing it had failed */
 }
 
 /* All edges are odd: an event may be spurious, so a connection is not made for that; and a read may end at urgent data, so it
@@ -223,9 +232,9 @@ static void take(loop_t *loop, const struct kevent *event)
     }
     desc = loop__registration_owner(loop__kqueue(loop), event);
     if (desc == NULL)
-        return;
-    if (desc->flags & DESC_LEVEL)
-        level_event(desc, event);
+        loop__registration_delete(loop__kqueue(loop), event); /* deregistering it had failed */
+    else if (desc->flags & DESC_LEVEL)
+        level_event(loop__kqueue(loop), desc, event);
     else
         edge(loop, desc, event);
 }

@@ -66,6 +66,9 @@ static inline struct kevent loop__kevent_of(uintptr_t ident, int filter, unsigne
 /* Makes one change at once. Its error, or that of the call, as the system's number. */
 int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change);
 
+/* Nobody wants to hear of it any more. */
+void loop__registration_delete(struct kqueue_backend *backend, const struct kevent *event);
+
 /* struct readiness: see there. */
 int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);
 

@@ -164,6 +164,12 @@ int loop__registration_make_one(struct kqueue_backend *backend, struct kevent ch
     return (int)changes.list[0].data;
 }
 
+void loop__registration_delete(struct kqueue_backend *backend, const struct kevent *event)
+{
+    (void)loop__registration_make_one(
+        backend, loop__kevent_of(event->ident, (int)event->filter, EV_DELETE, 0, 0, loop__kevent_udata(event)));
+}
+
 /* ------------------------------------------------------------------------------------------- descriptors with operations -- */
 
 static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
@@ -318,6 +324,8 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
             dead = true;
             continue;
         }
+        if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
+            continue; /* nothing is urgent on a pipe or a terminal */
         undo_level(backend, desc, interest);
         return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
@@ -358,8 +366,10 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if (loop__posix(desc)->pending != 0)
-        return true;
+    if (loop__posix(desc)->pending != 0 || (interest == 0 && !(desc->flags & DESC_CALLER)))
+        return true; /* it will be */
+    if (interest == 0)
+        return false;
     if (desc->flags & DESC_LEVEL)
         probe = level_read(desc, interest, 0);
     else
@@ -374,7 +384,7 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
     struct stat status;
     int error;
 
-    if (owner != NULL && owner != desc && loop__posix(owner)->interest != 0) {
+    if (owner != NULL && owner != desc) {
         if (is_registered(backend, owner))
             return LOOP_EEXIST;
         drop(backend, owner);
@@ -392,6 +402,8 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return loop__errno();
     if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode) || quirk_loses_end(&status))
         return LOOP_ENOTPOLLABLE;
+    if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
+        desc->flags |= DESC_SOCKET;
     return 0;
 }
 

@@ -162,3 +162,14 @@ int loop__io_poll(int fd, unsigned wanted)
         return (int)(found & wanted);
     }
 }
+
+bool loop__io_hung_up(int fd)
+{
+    struct pollfd item = {.fd = fd};
+    int n;
+
+    do {
+        n = loop__sys.poll(&item, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    return n > 0 && (item.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+}

@@ -29,5 +29,7 @@ ptrdiff_t loop__io_receive(int fd, struct op *op);
 ptrdiff_t loop__io_send(int fd, const struct op *op);
 /* The directions of `wanted` that are ready now, 0 if none is, or a negative error. */
 int loop__io_poll(int fd, unsigned wanted);
+/* Whether there is an error, or nothing can come or go any more. */
+bool loop__io_hung_up(int fd);
 
 #endif

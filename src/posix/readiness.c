@@ -250,8 +250,10 @@ void loop__readiness_failed(struct desc *desc, unsigned direction, int error)
         finish_waits_for_write(desc, error);
         return;
     }
-    /* So the next read is tried, and if it has to wait, await_readable() registers again. */
-    desc->flags |= DESC_READABLE;
+    if (!list_empty(&desc->writes) && first_of(&desc->writes)->kind == OP_CONNECT)
+        loop__readiness_finish_queue(&desc->writes, error); /* what it connects could not be attached */
+    /* So the next read is tried, until one has to wait: await_readable() registers again then. */
+    desc->flags |= DESC_READABLE | DESC_UNSURE;
     loop__readiness_finish_queue(&desc->reads, error);
     if (desc->flags & DESC_ARMED)
         loop__desc_unreadable(desc, error);

@@ -19,6 +19,13 @@
 #define CHANGES_OF_CONNECTION 1
 #define CHANGES_OF_CLOSE 1
 
+/* A registration that fails fails the call that asked for it. */
+#define REGISTERS_LATER false
+
+/* What makes a loop and ends it; a wake-up. */
+#define CALLS_OF_LIFE 5
+#define CALLS_OF_WAKE_UP 1
+
 /* Calls of loop_fork() with so many descriptors of the caller's and one connection: closes, and all. */
 #define CLOSES_OF_FORK 2
 #define CALLS_OF_FORK(descs) (CLOSES_OF_FORK + 2 + 1 + (descs) + 1)

@@ -81,6 +81,9 @@ static bool check_stream_read(struct kqshim_knote *kn)
     if ((events & POLLRDHUP) != 0 || (kn->was_connected && (events & (POLLHUP | POLLERR)) != 0))
         kn->eof = true;
     kn->data = kqshim_unread(kn);
+    /* Linux counts up to the urgent byte, others on behind it. */
+    if ((poll_now(kn, POLLPRI) & POLLPRI) != 0)
+        kn->data++;
     return kn->eof || (events & POLLERR) != 0 || ((events & POLLIN) != 0 && kn->data >= kqshim_low_water(kn));
 }
 

@@ -4,14 +4,17 @@
 #include <errno.h>
 
 static const struct kqshim_filter *const filters[] = {
-    &kqshim_read_filter,   &kqshim_write_filter,
+    &kqshim_read_filter,     &kqshim_write_filter,
 #if defined(EVFILT_EXCEPT)
     &kqshim_except_filter,
 #endif
 #if defined(EVFILT_USER)
     &kqshim_user_filter,
 #endif
-    &kqshim_vnode_filter,  &kqshim_proc_filter,
+#if defined(EVFILT_MACHPORT)
+    &kqshim_machport_filter,
+#endif
+    &kqshim_vnode_filter,    &kqshim_proc_filter,
 };
 
 const struct kqshim_filter *kqshim_filter(kqshim_filter_t number)

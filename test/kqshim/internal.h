@@ -7,6 +7,7 @@
  * knote.c        registrations of a kqueue, and its ready list
  * harvest.c      from the kernel's edges to active knotes
  * filter_*.c     one file per group of filters
+ * mach.c         Mach ports
  * interpose.c    libc's close() and others, which a kqueue must know of
  * personality.c  where the emulated systems differ
  */
@@ -190,6 +191,8 @@ bool kqshim_watched(int fd);
 /* All knotes of the descriptor in all kqueues are dropped, or run their filter. */
 void kqshim_forget(int fd);
 void kqshim_recheck(int fd);
+/* The same for a pair that is not of a descriptor. */
+void kqshim_recheck_pair(uintptr_t ident, kqshim_filter_t filter);
 
 /* change.c: 0 or an errno. */
 int kqshim_change(struct kqshim_kq *kq, const struct kevent *change);
@@ -221,6 +224,11 @@ int kqshim_classify(struct kqshim_knote *kn);
 #if defined(EVFILT_USER)
 extern const struct kqshim_filter kqshim_user_filter;
 void kqshim_user_touch(struct kqshim_knote *kn, const struct kevent *change);
+#endif
+#if defined(EVFILT_MACHPORT)
+extern const struct kqshim_filter kqshim_machport_filter;
+void kqshim_mach_before_fork(void);
+void kqshim_mach_after_fork(bool in_child);
 #endif
 void kqshim_vnode_harvest(struct kqshim_kq *kq);
 void kqshim_proc_exited(struct kqshim_kq *kq, uint32_t pid);

@@ -158,3 +158,23 @@ void kqshim_recheck(int fd)
 {
     each_knote(fd, false);
 }
+
+void kqshim_recheck_pair(uintptr_t ident, kqshim_filter_t filter)
+{
+    sigset_t mask;
+
+    kqshim_block_signals(&mask);
+    for (unsigned i = 0; i < kqshim_slots(); i++) {
+        struct kqshim_kq *kq = kqshim_lock_slot(i);
+        struct kqshim_knote *kn;
+
+        if (kq == NULL)
+            continue;
+        kn = kqshim_find(kq, ident, filter);
+        if (kn != NULL && kn->filter->check(kq, kn))
+            kqshim_activate(kq, kn);
+        kqshim_settle(kq);
+        (void)pthread_mutex_unlock(&kq->lock);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}

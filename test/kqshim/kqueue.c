@@ -257,16 +257,29 @@ static void before_fork(void)
     fork_mask = mask;
     for (unsigned i = 0; i < atomic_load(&slots_used); i++)
         (void)pthread_mutex_lock(&slots[i].lock);
+#if defined(EVFILT_MACHPORT)
+    kqshim_mach_before_fork();
+#endif
 }
 
-static void after_fork(void)
+static void unlock_all(bool child)
 {
     sigset_t mask = fork_mask;
 
+#if defined(EVFILT_MACHPORT)
+    kqshim_mach_after_fork(child);
+#else
+    (void)child;
+#endif
     for (unsigned i = atomic_load(&slots_used); i-- > 0;)
         (void)pthread_mutex_unlock(&slots[i].lock);
     (void)pthread_mutex_unlock(&making);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void in_parent(void)
+{
+    unlock_all(false);
 }
 
 /* The child has no kqueues; nothing may touch what is registered, which is the parent's too. */
@@ -285,10 +298,10 @@ static void in_child(void)
         (void)kqshim_real()->close(number);
         empty(kq);
     }
-    after_fork();
+    unlock_all(true);
 }
 
 __attribute__((constructor)) static void prepare(void)
 {
-    (void)pthread_atfork(before_fork, after_fork, in_child);
+    (void)pthread_atfork(before_fork, in_parent, in_child);
 }

@@ -4,6 +4,10 @@
 
 #include "harness.h"
 
+#if defined(KQSHIM_TEST_API)
+#include "kqshim.h"
+#endif
+
 #include <sys/types.h>
 #include <sys/event.h>
 #include <sys/time.h>
@@ -100,6 +104,9 @@ static inline int eof(const struct kevent *event)
 
 static inline void open_kq(void)
 {
+#if defined(KQSHIM_TEST_API)
+    assert_int_equal(kqshim_chaos(NULL, 1), 0); /* whatever the environment says */
+#endif
     kq = kqueue();
     assert_true(kq >= 0);
 }
@@ -121,6 +128,20 @@ static inline void take(int fd, size_t length)
 
     assert_true(length <= sizeof(buffer));
     assert_int_equal(read(fd, buffer, length), length);
+}
+
+/* SIGALRM every so often. */
+static inline void tick(void (*handler)(int), long first_ms, long every_ms)
+{
+    struct itimerval timer = {{every_ms / 1000, every_ms % 1000 * 1000}, {first_ms / 1000, first_ms % 1000 * 1000}};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    if (first_ms != 0)
+        assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
 static inline long long clock_ms(void)

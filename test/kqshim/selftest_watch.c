@@ -355,6 +355,7 @@ static void exit_is_reported_with_its_status(void **state)
 static void death_by_a_signal_is_reported(void **state)
 {
     pid_t child;
+    int status;
 
     (void)state;
     open_kq();
@@ -363,7 +364,8 @@ static void death_by_a_signal_is_reported(void **state)
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_one(child, EVFILT_PROC);
     assert_int_equal(events[0].data & 0x7f, SIGKILL);
-    assert_true(WIFSIGNALED(await(child)));
+    status = await(child);
+    assert_true(WIFSIGNALED(status));
     let_go();
     close_kq();
 }

@@ -23,10 +23,28 @@
 #define CHANGES_OF_CONNECTION 0
 #define CHANGES_OF_CLOSE 0
 
-/* Calls of loop_fork() with so many descriptors of the caller's and one connection: closes, and all. The kqueue of the parent is
- * closed as if it were inherited, because a test calls loop_fork() without a fork. */
-#define CLOSES_OF_FORK 1
-#define CALLS_OF_FORK(descs) (CLOSES_OF_FORK + 5 + 1 + 2 * (descs) + 1)
+/* With a pipe for waking there are two descriptors more, and it is read. */
+#ifdef EVFILT_USER
+#define PIPES 0
+#else
+#define PIPES 1
+#endif
+/* The kqueue, its waker, whose process it is when it is made and closed; a wake-up. */
+#define CALLS_OF_LIFE (5 + 3 * PIPES)
+#define CALLS_OF_WAKE_UP (1 + PIPES)
+/* loop_fork() with so many sockets of the caller's and one connection: closes, and all. The kqueue of the parent is closed as if
+ * it were inherited, because a test calls loop_fork() without a fork. A socket costs a look at its kind, and where SIGPIPE is a
+ * matter of the socket, an option. */
+#ifdef MSG_NOSIGNAL
+#define CALLS_OF_SOCKET 2
+#else
+#define CALLS_OF_SOCKET 3
+#endif
+#define CLOSES_OF_FORK (1 + 2 * PIPES)
+#define CALLS_OF_FORK(descs) (CALLS_OF_LIFE + CALLS_OF_SOCKET * (descs) + 1)
+
+/* A registration that fails does so after the call that asked for it. */
+#define REGISTERS_LATER true
 
 /* Waits that take as long as they were asked for, of a clock that is moved by advance(). */
 #define BACKEND_FAKE_WAIT(name, advance)                                                                               \

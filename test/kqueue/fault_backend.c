@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <stddef.h>
 
-static struct loop_sys whole;
+static struct loop_sys system_calls; /* without any failure */
+static struct loop_sys whole;        /* with failures of whole calls */
 static long registrations;
 static long failing_n;
 static long failing_times;
@@ -61,6 +62,28 @@ static int wait_with_errors(int kq, const struct kevent *changes, int nchanges, 
     return n;
 }
 
+/* A wait that is interrupted has made its changes. */
+static int failing_wait(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
+                        const struct timespec *timeout)
+{
+    const struct timespec none = {0, 0};
+    int error;
+
+    if (!fault_fails(FAULT_kevent_wait))
+        return system_calls.kevent_wait(kq, changes, nchanges, events, nevents, timeout);
+    error = errno;
+    if (error == EINTR)
+        (void)system_calls.kevent_wait(kq, changes, nchanges, NULL, 0, &none);
+    errno = error;
+    return -1;
+}
+
+void fault_begin_backend(const struct loop_sys *real)
+{
+    system_calls = *real;
+    loop__sys.kevent_wait = failing_wait;
+}
+
 void fault_registrations(long n, int error, long times)
 {
     fault_arm(FAULT_kevent_change, 0, 0, 0);
@@ -86,7 +109,7 @@ const int *fault_backend_errors(enum fault_row row)
 
     switch (row) {
     case FAULT_kqueue_new:
-    case FAULT_pipe:
+    case FAULT_pipe_new:
         return create_errors;
     case FAULT_kevent_change:
         return kevent_change_errors;

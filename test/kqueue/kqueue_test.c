@@ -65,7 +65,7 @@ static void without_user_events_a_pipe_wakes(void **state)
     (void)state;
     begin_without_user_events();
     assert_ok(loop_init(&loop, NULL));
-    assert_int_equal(fault_count(FAULT_pipe), 1);
+    assert_int_equal(fault_count(FAULT_pipe_new), 1);
     assert_ok(loop_async_init(loop, &async, on_async));
     woken = 0;
     for (int round = 1; round <= 3; round++) {
@@ -86,7 +86,7 @@ static void without_user_events_a_pipe_wakes(void **state)
 
 static void every_call_of_a_pipe_that_wakes_fails_in_turn(void **state)
 {
-    static const enum fault_row rows[] = {FAULT_kqueue_new, FAULT_pipe, FAULT_fcntl, FAULT_kevent_change};
+    static const enum fault_row rows[] = {FAULT_kqueue_new, FAULT_pipe_new, FAULT_fcntl, FAULT_kevent_change};
 
     (void)state;
     begin_without_user_events();
@@ -101,7 +101,6 @@ static void every_call_of_a_pipe_that_wakes_fails_in_turn(void **state)
             if (failed) {
                 assert_null(loop);
             } else {
-                assert_true(n > 1);
                 assert_ok(loop_close(loop));
             }
         }
@@ -109,8 +108,8 @@ static void every_call_of_a_pipe_that_wakes_fails_in_turn(void **state)
     end_without_user_events();
 }
 
-/* What fails while it reads is not the wait. */
-static void a_pipe_that_cannot_be_read_wakes_all_the_same(void **state)
+/* Or it would be full some day. */
+static void a_pipe_that_woke_is_emptied_however_often_that_is_interrupted(void **state)
 {
     loop_async_t async;
 
@@ -119,13 +118,15 @@ static void a_pipe_that_cannot_be_read_wakes_all_the_same(void **state)
     assert_ok(loop_init(&loop, NULL));
     assert_ok(loop_async_init(loop, &async, on_async));
     woken = 0;
+    for (int i = 0; i < 100; i++)
+        loop__backend.wake(loop);
     assert_ok(loop_async_send(&async));
-    fault_arm(FAULT_read, 1, EINTR, 1);
+    fault_arm(FAULT_read, 1, EINTR, 3);
     assert_int_equal(loop_run(loop, LOOP_RUN_ONCE), 1);
     assert_int_equal(woken, 1);
+    assert_int_equal(fault_count(FAULT_read), 3 + 2);
     assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
-    assert_int_equal(fault_count(FAULT_read), 2); /* it reported once more */
-    assert_int_equal(woken, 1);
+    assert_int_equal(fault_count(FAULT_read), 3 + 2);
     support_finish(loop);
     end_without_user_events();
 }
@@ -151,7 +152,7 @@ static void a_connection_that_cannot_be_registered_says_so_and_tries_again(void 
     (void)state;
     begin_loop();
     tellings = 0;
-    fault_registrations(2, ENOMEM, 2); /* after that of the listener */
+    fault_registrations(1, ENOMEM, 2);
     peer = support_tcp_and_socket(loop, &tcp);
     assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
     while (tellings < 1)
@@ -386,7 +387,7 @@ static void a_long_wait_is_made_of_some_that_every_system_takes(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(without_user_events_a_pipe_wakes), TEST(every_call_of_a_pipe_that_wakes_fails_in_turn),
-               TEST(a_pipe_that_cannot_be_read_wakes_all_the_same),
+               TEST(a_pipe_that_woke_is_emptied_however_often_that_is_interrupted),
                TEST(a_connection_that_cannot_be_registered_says_so_and_tries_again), TEST(changes_go_with_the_wait),
                TEST(a_change_is_dropped_with_its_descriptor),
                TEST(writing_to_a_pipe_that_nobody_reads_fails_whatever_registering_says),
