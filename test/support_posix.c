@@ -193,8 +193,8 @@ void support_semaphore_post(struct support_semaphore *semaphore)
 {
     (void)pthread_mutex_lock(&semaphore->lock);
     semaphore->count++;
+    (void)pthread_cond_signal(&semaphore->changed); /* with the lock: whoever waited may destroy it right away */
     (void)pthread_mutex_unlock(&semaphore->lock);
-    (void)pthread_cond_signal(&semaphore->changed);
 }
 
 void support_semaphore_wait(struct support_semaphore *semaphore)
