@@ -239,6 +239,15 @@ static void take(loop_t *loop, const struct kevent *event)
         edge(loop, desc, event);
 }
 
+/* Errors of changes come alone (fact d). Where a change fails in every wait, nobody would hear of anything else. */
+static int add_events(struct kqueue_backend *backend, int n)
+{
+    const struct timespec none = {0, 0};
+    int more = loop__sys.kevent_wait(backend->fd, NULL, 0, backend->events + n, EVENTS_PER_WAIT - n, &none);
+
+    return more > 0 ? n + more : n;
+}
+
 static int wait_once(struct kqueue_backend *backend, int64_t timeout)
 {
     struct timespec time = {(time_t)(timeout / 1000000000), (long)(timeout % 1000000000)};
@@ -250,6 +259,8 @@ static int wait_once(struct kqueue_backend *backend, int64_t timeout)
     n = n < 0 ? LOOP_EINTR : n;
     if (backend->nchanges > 0)
         loop__registration_submitted(backend);
+    if (n > 0 && (backend->events[0].flags & EV_ERROR))
+        n = add_events(backend, n);
     return n;
 }
 
