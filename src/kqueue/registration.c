@@ -280,10 +280,15 @@ static void silence(struct kqueue_backend *backend, struct desc *desc)
     }
 }
 
-/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. */
+/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. A host that
+ * watches the kqueue has to be told that there is something to ask. */
 static void ask_anew(struct kqueue_backend *backend, struct desc *desc)
 {
+    loop_t *loop = desc->handle.loop;
+
     (void)push(backend, desc, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
+    if (loop->watched)
+        loop->backend->wake(loop);
 }
 
 /* What was changed is as it was before. */
@@ -443,15 +448,13 @@ void loop__registration_error(loop_t *loop, const struct kevent *event)
 
     if (desc == NULL)
         return;
-    if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
-        if (desc->flags & DESC_LEVEL) {
-            loop__desc_found(desc, INTEREST_WRITE);
-            ask_anew(backend, desc);
-        } else {
-            loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
-            loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
-        }
-    } else if (!(desc->flags & DESC_LEVEL)) {
+    if (desc->flags & DESC_LEVEL) { /* whatever the error is, nobody else asks again */
+        loop__desc_found(desc, INTEREST_WRITE);
+        ask_anew(backend, desc);
+    } else if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
+        loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
+        loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
+    } else {
         loop__readiness_failed(desc, direction_of(event), loop__system_error(error));
     }
 }
