@@ -210,7 +210,8 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
         error = add_edge(loop, desc, EVFILT_WRITE, at_once);
         if (error != 0 && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
             desc->flags |= DESC_WRITABLE;
-            loop__desc_ready(desc, TODO_RESUME);
+            if (desc->flags & DESC_PARKED)
+                loop__desc_ready(desc, TODO_RESUME);
             interest &= ~(unsigned)INTEREST_WRITE;
             error = 0;
         }
