@@ -194,13 +194,14 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 {
     struct posix_desc *posix = loop__posix(desc);
     bool first = posix->interest == 0;
-    bool at_once = first && (desc->flags & (DESC_CALLER | DESC_LISTENER));
+    /* What waited for a descriptor of the caller could hit the next owner of its number. */
+    bool at_once = (desc->flags & DESC_CALLER) || (first && (desc->flags & DESC_LISTENER));
     unsigned missing = interest & ~(unsigned)posix->interest;
     int error = 0;
 
     if (missing & INTEREST_READ)
         error = add_edge(loop, desc, EVFILT_READ, at_once);
-    if (error != 0 && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
+    if (error != 0 && first && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
         /* Its READ would tell nothing anyway. */
         interest = INTEREST_WRITE;
         missing = INTEREST_WRITE;
@@ -372,7 +373,7 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if (loop__posix(desc)->pending != 0 || (interest == 0 && !(desc->flags & DESC_CALLER)))
+    if (!(desc->flags & DESC_CALLER) && (loop__posix(desc)->pending != 0 || interest == 0))
         return true; /* it will be */
     if (interest == 0)
         return false;
