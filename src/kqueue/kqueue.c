@@ -195,12 +195,16 @@ static unsigned level_of(const struct desc *desc, const struct kevent *event)
 
 static void level_event(struct kqueue_backend *backend, struct desc *desc, const struct kevent *event)
 {
-    unsigned found = level_of(desc, event) & loop__posix(desc)->interest;
+    unsigned interest = loop__posix(desc)->interest;
+    unsigned found = level_of(desc, event) & interest;
+    bool once = (event->flags & EV_CLEAR) != 0;
 
     if (found != 0)
         loop__desc_found(desc, found);
-    else if (!(loop__posix(desc)->interest & ~(unsigned)INTEREST_LEVEL))
+    else if (!(interest & ~(unsigned)INTEREST_LEVEL))
         loop__registration_delete(backend, event); /* silencing it had failed */
+    if (event->filter == EVFILT_READ && loop__registration_is_of_end(interest) && once == (found != 0))
+        loop__registration_repeat(backend, desc, once);
 }
 
 /* All edges are odd: an event may be spurious, so a connection is not made for that; and a read may end at urgent data, so it
@@ -275,6 +279,7 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     }
     for (int i = 0; i < n; i++)
         take(loop, &backend->events[i]);
+    loop__registration_tell_host(loop);
     return n;
 }
 

@@ -126,6 +126,12 @@ bool loop__registration_flush(struct kqueue_backend *backend)
     return left < CHANGES_PER_WAIT;
 }
 
+void loop__registration_tell_host(loop_t *loop)
+{
+    if (loop->watched && loop__kqueue(loop)->nchanges > 0)
+        loop->backend->wake(loop);
+}
+
 static int push(struct kqueue_backend *backend, struct desc *desc, struct kevent change)
 {
     unsigned direction = direction_of(&change);
@@ -225,6 +231,11 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ------------------------------------------------------------------------------------------------- poll handles -- */
 
+bool loop__registration_is_of_end(unsigned interest)
+{
+    return !(interest & INTEREST_READ) && (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED));
+}
+
 /*
  * READ is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
  * lost, with the descriptor's number closed and given to another file.
@@ -233,8 +244,8 @@ static struct kevent level_read(struct desc *desc, unsigned interest, unsigned h
 {
     if (interest & INTEREST_READ)
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
-    /* No data reaches the low-water mark; the end does. */
-    if (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED))
+    /* No data reaches the low-water mark, where there is one; the end does. */
+    if (loop__registration_is_of_end(interest))
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
     return change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
 }
@@ -268,12 +279,39 @@ static bool can_watch(unsigned interest)
 #endif
 }
 
+/*
+ * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ that
+ * is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the end.
+ */
+void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats)
+{
+    struct changes changes = {.n = 0};
+
+    add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+    add(&changes, level_read(desc, loop__posix(desc)->interest, repeats ? EV_ADD : EV_ADD | EV_CLEAR));
+    make(backend, &changes);
+    if (changes.list[1].data != 0) {
+        drop(backend, desc);
+        loop__fd_table_set(&backend->readiness.callers, desc->os.fd, NULL);
+        loop__posix(desc)->interest = 0;
+        loop__desc_lost(desc); /* nothing would tell any more */
+    }
+}
+
+/* Adding again does not change whether it repeats itself (fact c). Whether it was registered. */
+static bool forget_end(struct kqueue_backend *backend, struct desc *desc)
+{
+    return loop__registration_is_of_end(loop__posix(desc)->interest) &&
+           loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
+}
+
 /* Nothing is reported any more. That cannot fail: what is not registered any more is silent. */
-static void silence(struct kqueue_backend *backend, struct desc *desc)
+static void silence(struct kqueue_backend *backend, struct desc *desc, bool forgotten)
 {
     struct changes changes = level_changes(desc, INTEREST_LEVEL, loop__posix(desc)->interest);
 
-    changes.list[0] = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
+    if (!forgotten)
+        changes.list[0] = level_read(desc, INTEREST_LEVEL, 0); /* not added anew */
     make(backend, &changes);
     loop__posix(desc)->interest = INTEREST_LEVEL;
     if (changes.list[0].data != 0) {
@@ -282,15 +320,10 @@ static void silence(struct kqueue_backend *backend, struct desc *desc)
     }
 }
 
-/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. A host that
- * watches the kqueue has to be told that there is something to ask. */
+/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. */
 static void ask_anew(struct kqueue_backend *backend, struct desc *desc)
 {
-    loop_t *loop = desc->handle.loop;
-
     (void)push(backend, desc, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
-    if (loop->watched)
-        loop->backend->wake(loop);
 }
 
 /* What was changed is as it was before. */
@@ -310,13 +343,15 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     struct posix_desc *posix = loop__posix(desc);
     bool first = posix->interest == 0;
     bool dead = false;
+    bool forgotten;
     struct changes changes;
 
     if (!can_watch(interest))
         return LOOP_ENOTSUP;
     drop(backend, desc);
+    forgotten = forget_end(backend, desc);
     if (interest == INTEREST_LEVEL && !first) {
-        silence(backend, desc);
+        silence(backend, desc, forgotten);
         return 0;
     }
     changes = level_changes(desc, interest, posix->interest);
@@ -337,8 +372,10 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
     posix->interest = (uint8_t)interest;
-    if (dead)
+    if (dead) {
         ask_anew(backend, desc);
+        loop__registration_tell_host(loop);
+    }
     return 0;
 }
 
