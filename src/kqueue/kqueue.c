@@ -207,12 +207,19 @@ static void level_event(struct kqueue_backend *backend, struct desc *desc, const
         loop__registration_repeat(backend, desc, once);
 }
 
+/* With urgent data older systems count only what is on one side of it. */
+#ifdef EV_OOBAND
+#define EVENT_OF_MARK EV_OOBAND
+#else
+#define EVENT_OF_MARK 0
+#endif
+
 /* All edges are odd: an event may be spurious, so a connection is not made for that; and a read may end at urgent data, so it
  * is compared with what was counted. */
 static void edge(loop_t *loop, struct desc *desc, const struct kevent *event)
 {
     unsigned parts = EDGE_ODD | (event->filter == EVFILT_WRITE ? EDGE_WRITE : EDGE_READ);
-    bool counted = !(event->flags & EV_EOF) && event->data > 0 && event->data <= UINT16_MAX;
+    bool counted = !(event->flags & (EV_EOF | EVENT_OF_MARK)) && event->data > 0 && event->data <= UINT16_MAX;
 
     /* An error or the end of the one is often that of the other. */
     if (event->flags & EV_EOF)

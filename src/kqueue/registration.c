@@ -469,7 +469,7 @@ int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest
         remove_all(backend, desc);
         return 0;
     }
-    if (interest != INTEREST_LEVEL && is_own(backend, desc->os.fd))
+    if ((interest != INTEREST_LEVEL || posix->interest == 0) && is_own(backend, desc->os.fd))
         return LOOP_EBADF;
     if (posix->interest == 0) {
         error = check_first(backend, desc);
