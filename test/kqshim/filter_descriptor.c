@@ -60,7 +60,7 @@ static int attach_read(struct kqshim_kq *kq, struct kqshim_knote *kn)
 {
     if (device_refused(kn) || (kn->kind == KQSHIM_DIRECTORY && kqshim_personality.directory_read_refused))
         return EINVAL;
-    if (of_pipe(kn) && !kqshim_readable_end(kn) && kqshim_personality.wrong_end_error != 0)
+    if (kn->kind == KQSHIM_FIFO && !kqshim_readable_end(kn) && kqshim_personality.wrong_end_error != 0)
         return kqshim_personality.wrong_end_error;
     return watch(kn, kq->read_set, EPOLLIN | EPOLLRDHUP);
 }
@@ -146,7 +146,7 @@ static int attach_pipe_write(struct kqshim_kq *kq, struct kqshim_knote *kn)
     int chaos = kqshim_chaos_dead_pipe(kq);
 
     if (!kqshim_writable_end(kn))
-        return kqshim_personality.wrong_end_error;
+        return kn->kind == KQSHIM_FIFO ? kqshim_personality.wrong_end_error : 0;
     if ((poll_now(kn, POLLOUT) & POLLERR) == 0)
         return 0;
     return chaos != 0 ? chaos : kqshim_personality.dead_pipe_error;
