@@ -196,20 +196,31 @@ static unsigned level_of(const struct desc *desc, const struct kevent *event)
 
 static void level_event(struct kqueue_backend *backend, struct desc *desc, const struct kevent *event)
 {
-    unsigned found = level_of(desc, event) & loop__posix(desc)->interest;
+    unsigned interest = loop__posix(desc)->interest;
+    unsigned found = level_of(desc, event) & interest;
+    bool once = (event->flags & EV_CLEAR) != 0;
 
     if (found != 0)
         loop__desc_found(desc, found);
-    else if (!(loop__posix(desc)->interest & ~(unsigned)INTEREST_LEVEL))
+    else if (!(interest & ~(unsigned)INTEREST_LEVEL))
         loop__registration_delete(backend, event); /* silencing it had failed */
+    if (event->filter == EVFILT_READ && loop__registration_is_of_end(interest) && once == (found != 0))
+        loop__registration_repeat(backend, desc, once);
 }
+
+/* With urgent data older systems count only what is on one side of it. */
+#ifdef EV_OOBAND
+#define EVENT_OF_MARK EV_OOBAND
+#else
+#define EVENT_OF_MARK 0
+#endif
 
 /* All edges are odd: an event may be spurious, so a connection is not made for that; and a read may end at urgent data, so it
  * is compared with what was counted. */
 static void edge(loop_t *loop, struct desc *desc, const struct kevent *event)
 {
     unsigned parts = EDGE_ODD | (event->filter == EVFILT_WRITE ? EDGE_WRITE : EDGE_READ);
-    bool counted = !(event->flags & EV_EOF) && event->data > 0 && event->data <= UINT16_MAX;
+    bool counted = !(event->flags & (EV_EOF | EVENT_OF_MARK)) && event->data > 0 && event->data <= UINT16_MAX;
 
     /* An error or the end of the one is often that of the other. */
     if (event->flags & EV_EOF)
@@ -271,6 +282,15 @@ static void take(loop_t *loop, const struct kevent *event)
         edge(loop, desc, event);
 }
 
+/* Errors of changes come alone (fact d). Where a change fails in every wait, nobody would hear of anything else. */
+static int add_events(struct kqueue_backend *backend, int n)
+{
+    const struct timespec none = {0, 0};
+    int more = loop__sys.kevent_wait(backend->fd, NULL, 0, backend->events + n, EVENTS_PER_WAIT - n, &none);
+
+    return more > 0 ? n + more : n;
+}
+
 static int wait_once(struct kqueue_backend *backend, int64_t timeout)
 {
     struct timespec time = {(time_t)(timeout / 1000000000), (long)(timeout % 1000000000)};
@@ -282,6 +302,8 @@ static int wait_once(struct kqueue_backend *backend, int64_t timeout)
     n = n < 0 ? LOOP_EINTR : n;
     if (backend->nchanges > 0)
         loop__registration_submitted(backend);
+    if (n > 0 && (backend->events[0].flags & EV_ERROR))
+        n = add_events(backend, n);
     return n;
 }
 
@@ -296,6 +318,7 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     }
     for (int i = 0; i < n; i++)
         take(loop, &backend->events[i]);
+    loop__registration_tell_host(loop);
     return n;
 }
 

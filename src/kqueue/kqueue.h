@@ -75,9 +75,17 @@ void loop__registration_delete(struct kqueue_backend *backend, const struct keve
 /* struct readiness: see there. */
 int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);
 
+/* Of a poll handle, whether its READ is there only for the end, not for data; and whether that READ tells what it has in every
+ * wait, or once. */
+bool loop__registration_is_of_end(unsigned interest);
+void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats);
+
 /* The changes that wait go to the kernel now. Those that fail wait on: the next wait tries them again, and reports. Whether
  * there is room for another. */
 bool loop__registration_flush(struct kqueue_backend *backend);
+
+/* A host that watches the kqueue hears of changes that wait: they may be what tells of something. */
+void loop__registration_tell_host(loop_t *loop);
 
 /* They are with the kernel. */
 void loop__registration_submitted(struct kqueue_backend *backend);

@@ -126,6 +126,12 @@ bool loop__registration_flush(struct kqueue_backend *backend)
     return left < CHANGES_PER_WAIT;
 }
 
+void loop__registration_tell_host(loop_t *loop)
+{
+    if (loop->watched && loop__kqueue(loop)->nchanges > 0)
+        loop->backend->wake(loop);
+}
+
 static int push(struct kqueue_backend *backend, struct desc *desc, struct kevent change)
 {
     unsigned direction = direction_of(&change);
@@ -194,13 +200,14 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 {
     struct posix_desc *posix = loop__posix(desc);
     bool first = posix->interest == 0;
-    bool at_once = first && (desc->flags & (DESC_CALLER | DESC_LISTENER));
+    /* What waited for a descriptor of the caller could hit the next owner of its number. */
+    bool at_once = (desc->flags & DESC_CALLER) || (first && (desc->flags & DESC_LISTENER));
     unsigned missing = interest & ~(unsigned)posix->interest;
     int error = 0;
 
     if (missing & INTEREST_READ)
         error = add_edge(loop, desc, EVFILT_READ, at_once);
-    if (error != 0 && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
+    if (error != 0 && first && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
         /* Its READ would tell nothing anyway. */
         interest = INTEREST_WRITE;
         missing = INTEREST_WRITE;
@@ -210,7 +217,8 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
         error = add_edge(loop, desc, EVFILT_WRITE, at_once);
         if (error != 0 && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
             desc->flags |= DESC_WRITABLE;
-            loop__desc_ready(desc, TODO_RESUME);
+            if (desc->flags & DESC_PARKED)
+                loop__desc_ready(desc, TODO_RESUME);
             interest &= ~(unsigned)INTEREST_WRITE;
             error = 0;
         }
@@ -223,6 +231,11 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ------------------------------------------------------------------------------------------------- poll handles -- */
 
+bool loop__registration_is_of_end(unsigned interest)
+{
+    return !(interest & INTEREST_READ) && (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED));
+}
+
 /*
  * One filter is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
  * lost, with the descriptor's number closed and given to another file. It is READ, unless the system has none for what is only
@@ -234,8 +247,8 @@ static struct kevent level_anchor(struct desc *desc, unsigned interest, unsigned
         return change_of(desc, EVFILT_WRITE, how | (interest & INTEREST_WRITE ? EV_ENABLE : EV_DISABLE), 0, 0);
     if (interest & INTEREST_READ)
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
-    /* No data reaches the low-water mark; the end does. */
-    if (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED))
+    /* No data reaches the low-water mark, where there is one; the end does. */
+    if (loop__registration_is_of_end(interest))
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
     return change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
 }
@@ -271,12 +284,39 @@ static bool can_watch(unsigned interest)
 #endif
 }
 
+/*
+ * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ that
+ * is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the end.
+ */
+void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats)
+{
+    struct changes changes = {.n = 0};
+
+    add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+    add(&changes, level_anchor(desc, loop__posix(desc)->interest, repeats ? EV_ADD : EV_ADD | EV_CLEAR));
+    make(backend, &changes);
+    if (changes.list[1].data != 0) {
+        drop(backend, desc);
+        loop__fd_table_set(&backend->readiness.callers, desc->os.fd, NULL);
+        loop__posix(desc)->interest = 0;
+        loop__desc_lost(desc); /* nothing would tell any more */
+    }
+}
+
+/* Adding again does not change whether it repeats itself (fact c). Whether it was registered. */
+static bool forget_end(struct kqueue_backend *backend, struct desc *desc)
+{
+    return loop__registration_is_of_end(loop__posix(desc)->interest) &&
+           loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
+}
+
 /* Nothing is reported any more. That cannot fail: what is not registered any more is silent. */
-static void silence(struct kqueue_backend *backend, struct desc *desc)
+static void silence(struct kqueue_backend *backend, struct desc *desc, bool forgotten)
 {
     struct changes changes = level_changes(desc, INTEREST_LEVEL, loop__posix(desc)->interest);
 
-    changes.list[0] = level_anchor(desc, INTEREST_LEVEL, 0); /* not added anew */
+    if (!forgotten)
+        changes.list[0] = level_anchor(desc, INTEREST_LEVEL, 0); /* not added anew */
     make(backend, &changes);
     loop__posix(desc)->interest = INTEREST_LEVEL;
     if (changes.list[0].data != 0) {
@@ -309,13 +349,15 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     struct posix_desc *posix = loop__posix(desc);
     bool first = posix->interest == 0;
     bool dead = false;
+    bool forgotten;
     struct changes changes;
 
     if (!can_watch(interest))
         return LOOP_ENOTSUP;
     drop(backend, desc);
+    forgotten = forget_end(backend, desc);
     if (interest == INTEREST_LEVEL && !first) {
-        silence(backend, desc);
+        silence(backend, desc, forgotten);
         return 0;
     }
     changes = level_changes(desc, interest, posix->interest);
@@ -332,7 +374,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         if (error == 0 || (i > 0 && !(interest & direction_of(receipt))))
             continue; /* what was to be removed is gone */
         if (receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
-            dead = true;
+            dead = (interest & INTEREST_WRITE) != 0;
             continue;
         }
         if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
@@ -341,8 +383,10 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
     posix->interest = (uint8_t)interest;
-    if (dead)
+    if (dead) {
         ask_anew(backend, desc);
+        loop__registration_tell_host(loop);
+    }
     return 0;
 }
 
@@ -407,8 +451,10 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if ((loop__posix(desc)->pending & ~WRITE_ONLY) != 0 || (interest == 0 && !(desc->flags & DESC_LEVEL)))
-        return true; /* it will be, or cannot be as long as it is what it is */
+    if (!(desc->flags & DESC_CALLER) && ((loop__posix(desc)->pending & ~WRITE_ONLY) != 0 || interest == 0))
+        return true; /* it will be */
+    if (interest == 0 && !(desc->flags & DESC_LEVEL))
+        return true; /* it cannot be as long as it is what it is */
     if (interest == 0)
         return false;
     if (desc->flags & DESC_LEVEL)
@@ -468,7 +514,7 @@ int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest
     }
     if (desc->flags & DESC_WATCHED)
         return change_watched(backend, desc);
-    if (interest != INTEREST_LEVEL && is_own(backend, desc->os.fd))
+    if ((interest != INTEREST_LEVEL || posix->interest == 0) && is_own(backend, desc->os.fd))
         return LOOP_EBADF;
     if (posix->interest == 0) {
         posix->pending &= (uint8_t)~WRITE_ONLY;
@@ -487,15 +533,13 @@ void loop__registration_error(loop_t *loop, const struct kevent *event)
 
     if (desc == NULL)
         return;
-    if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
-        if (desc->flags & DESC_LEVEL) {
-            loop__desc_found(desc, INTEREST_WRITE);
-            ask_anew(backend, desc);
-        } else {
-            loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
-            loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
-        }
-    } else if (!(desc->flags & DESC_LEVEL)) {
+    if (desc->flags & DESC_LEVEL) { /* whatever the error is, nobody else asks again */
+        loop__desc_found(desc, INTEREST_WRITE);
+        ask_anew(backend, desc);
+    } else if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
+        loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
+        loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
+    } else {
         loop__readiness_failed(desc, direction_of(event), loop__system_error(error));
     }
 }

@@ -215,6 +215,8 @@ void loop__readiness_resume(loop_t *loop, struct desc *desc)
     (void)loop;
     run_queue(desc, &desc->reads, DESC_READABLE);
     run_queue(desc, &desc->writes, DESC_WRITABLE);
+    if (desc->flags & DESC_WRITABLE)
+        run_ready_for_write(desc);
 }
 
 void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes)

@@ -3,6 +3,7 @@
 #include "descriptor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -86,6 +87,14 @@ static bool check_stream_read(struct kqshim_knote *kn)
     return kn->eof || (events & POLLERR) != 0 || ((events & POLLIN) != 0 && kn->data >= kqshim_low_water(kn));
 }
 
+/* One system has a mark for pipes, which is none beyond their size. */
+static int64_t pipe_low_water(const struct kqshim_knote *kn)
+{
+    int64_t size = kqshim_personality.pipe_low_water ? fcntl((int)kn->ident, F_GETPIPE_SZ) : 1;
+
+    return size < kqshim_low_water(kn) ? size : kqshim_low_water(kn);
+}
+
 static bool check_pipe_read(struct kqshim_knote *kn)
 {
     short events = poll_now(kn, POLLIN);
@@ -97,7 +106,7 @@ static bool check_pipe_read(struct kqshim_knote *kn)
     }
     kn->data = kqshim_unread(kn);
     kn->eof = (events & POLLHUP) != 0 && (kn->kind == KQSHIM_PIPE || kqshim_personality.fifo_eof);
-    return kn->eof || (kn->data > 0 && kn->data >= kqshim_low_water(kn));
+    return kn->eof || (kn->data > 0 && kn->data >= pipe_low_water(kn));
 }
 
 static bool check_other_read(struct kqshim_knote *kn)

@@ -54,6 +54,7 @@ struct kqshim_personality {
     bool user_clear_cancels;     /* EV_CLEAR in a later change takes the trigger back */
     int dead_pipe_error;         /* adding EVFILT_WRITE to a pipe without reader; 0: an event with EV_EOF */
     int wrong_end_error;         /* reading filter on the writing end of a FIFO, or the reverse; 0: quiet, as a pipe */
+    bool pipe_low_water;         /* NOTE_LOWAT counts for pipes, up to their size */
     bool fifo_eof;               /* a FIFO reports that its last writer has left */
     bool file_write_refused;     /* EVFILT_WRITE on a regular file: EINVAL */
     bool directory_read_refused; /* EVFILT_READ on a directory: EINVAL */

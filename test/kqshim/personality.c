@@ -17,6 +17,7 @@ const struct kqshim_personality kqshim_personality = {
     .disable_wins = true,
     .user_overwrites = true,
     .user_add_triggers = true,
+    .pipe_low_water = true,
     .directory_read_refused = true,
     .devices_refused = true,
     .track_refused = true,

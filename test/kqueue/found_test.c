@@ -1,0 +1,456 @@
+/* What reading kqueue's part against the systems' manuals found, each in its smallest form. */
+#include "kqueue/kqueue.h"
+
+#include "fault_poll_fixture.h"
+#include "fork_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+static struct loop_sys kernel;
+
+static int completions;
+
+static void note_end(loop_op_t *op)
+{
+    (void)op;
+    completions++;
+}
+
+static void some_turns(void)
+{
+    for (int i = 0; i < 4; i++)
+        turn();
+}
+
+/* ----------------------------------------------------------------------------------------------- pipes nobody reads -- */
+
+static int dead_reports;
+
+static void note_dead(loop_poll_t *poll, int status, unsigned events)
+{
+    (void)poll;
+    assert_ok(status);
+    assert_int_equal(events, LOOP_WRITABLE);
+    dead_reports++;
+}
+
+/* The writing end of a pipe without a reader. */
+static int dead_pipe(void)
+{
+    int fds[2];
+
+    assert_ok(pipe(fds));
+    assert_ok(close(fds[0]));
+    return fds[1];
+}
+
+static void finish_dead(int fd)
+{
+    finish_counting();
+    assert_ok(close(fd));
+}
+
+/* A wait that has an error to tell tells nothing else. */
+static void a_pipe_that_nobody_reads_keeps_nobody_else_waiting(void **state)
+{
+    int fd = dead_pipe();
+    loop_poll_t dead;
+
+    (void)state;
+    begin_counting();
+    dead_reports = 0;
+    assert_ok(loop_poll_init(loop, &dead, fd));
+    assert_ok(loop_poll_start(&dead, LOOP_WRITABLE, note_dead));
+    assert_ok(loop_poll_start(&polls[1], LOOP_READABLE, note));
+    send_byte(peers[1]);
+    for (int n = 1; n <= 4; n++) {
+        turn();
+        assert_int_equal(dead_reports, n);
+        assert_int_equal(reports[1], n);
+    }
+    finish_dead(fd);
+}
+
+static bool host_is_woken(int fd)
+{
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+
+    return poll(&item, 1, 20) == 1;
+}
+
+static void a_host_learns_of_a_pipe_that_nobody_reads(void **state)
+{
+    int fd = dead_pipe();
+    int watched;
+    loop_poll_t dead;
+
+    (void)state;
+    begin_counting();
+    dead_reports = 0;
+    watched = loop_backend_fd(loop);
+    assert_ok(loop_poll_init(loop, &dead, fd));
+    assert_ok(loop_poll_start(&dead, LOOP_WRITABLE, note_dead));
+    for (int n = 1; n <= 3; n++) {
+        assert_true(host_is_woken(watched));
+        turn();
+        assert_int_equal(dead_reports, n);
+    }
+    assert_ok(loop_poll_stop(&dead));
+    some_turns();
+    assert_int_equal(dead_reports, 3);
+    assert_false(host_is_woken(watched));
+    finish_dead(fd);
+}
+
+static void a_poll_handle_that_cannot_be_asked_about_once_is_asked_about_again(void **state)
+{
+    int fd = dead_pipe();
+    loop_poll_t dead;
+
+    (void)state;
+    begin_counting();
+    dead_reports = 0;
+    assert_ok(loop_poll_init(loop, &dead, fd));
+    fault_registrations(2, EPIPE, 1); /* the first is for reading */
+    assert_ok(loop_poll_start(&dead, LOOP_WRITABLE, note_dead));
+    fault_registrations(1, ENOMEM, 1);
+    some_turns();
+    assert_true(dead_reports >= 3);
+    finish_dead(fd);
+}
+
+static int reader = -1;
+
+static int reader_leaves_first(int kq, struct kevent *changes, int n)
+{
+    if (reader >= 0 && changes[0].filter == EVFILT_WRITE) {
+        struct kevent deaf = loop__kevent_of(changes[0].ident, EVFILT_READ, EV_DELETE | EV_RECEIPT, 0, 0, 0);
+
+        /* Of a writing end READ tells nothing on FreeBSD and NetBSD. */
+        (void)kernel.kevent_change(kq, &deaf, 1);
+        assert_ok(close(reader));
+        reader = -1;
+    }
+    return kernel.kevent_change(kq, changes, n);
+}
+
+/* Between the look at the pipe and its registration. */
+static void a_wait_ends_whose_pipe_loses_its_reader_meanwhile(void **state)
+{
+    static char data[1 << 16];
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    int fds[2];
+
+    (void)state;
+    for (int watched = 0; watched < 2; watched++) {
+        begin_counting();
+        completions = 0;
+        assert_ok(pipe(fds));
+        assert_ok(loop_desc_attach(loop, &desc, fds[1], LOOP_DESC_OWNED));
+        while (write(fds[1], data, sizeof(data)) > 0)
+            continue;
+        if (watched)
+            assert_true(loop_backend_fd(loop) >= 0);
+        reader = fds[0];
+        kernel = loop__sys;
+        loop__sys.kevent_change = reader_leaves_first;
+        assert_ok(loop_op_ready(&desc, &op, LOOP_READABLE | LOOP_WRITABLE, note_end));
+        some_turns();
+        loop__sys.kevent_change = kernel.kevent_change;
+        if (reader >= 0)
+            assert_ok(close(reader));
+        some_turns();
+        assert_int_equal(completions, 1);
+        assert_ok(op.status);
+        finish_counting();
+    }
+}
+
+static void a_pipe_that_nobody_reads_and_is_not_attached_leaves_nothing_behind(void **state)
+{
+    int fd = dead_pipe();
+    loop_desc_t desc;
+    int error = -1;
+
+    (void)state;
+    begin_counting();
+    for (long n = 1; error != 0; n++) {
+        fault_arm(FAULT_fcntl, n, EIO, 1);
+        error = loop_desc_attach(loop, &desc, fd, 0);
+        if (error == 0)
+            assert_ok(loop_handle_close(&desc.handle, NULL));
+        else
+            memset(&desc, 0xff, sizeof(desc));
+        turn();
+    }
+    finish_dead(fd);
+}
+
+/* -------------------------------------------------------------------------------------- numbers closed behind our back -- */
+
+#define UNSENT (1 << 22)
+
+/* A write waits on the first of a pair, whose number then is that of an end of another pair. */
+static void begin_reused(loop_desc_t *desc, loop_op_t *op, int *peer, int other[2])
+{
+    static char data[UNSENT];
+    int fds[2];
+
+    begin_counting();
+    completions = 0;
+    assert_ok(support_local_pair(fds));
+    assert_ok(support_local_pair(other));
+    assert_ok(loop_desc_attach(loop, desc, fds[0], 0));
+    assert_ok(loop_op_write(desc, op, &(loop_buf_t){data, sizeof(data)}, 1, note_end));
+    assert_int_equal(completions, 0);
+    assert_int_equal(dup2(other[0], fds[0]), fds[0]);
+    assert_ok(close(other[0]));
+    other[0] = fds[0];
+    *peer = fds[1];
+}
+
+static void finish_reused(int peer, const int other[2])
+{
+    finish_counting();
+    assert_ok(close(peer));
+    assert_ok(close(other[0]));
+    assert_ok(close(other[1]));
+}
+
+static void a_number_that_was_closed_early_with_a_write_waiting_is_attached_anew(void **state)
+{
+    loop_desc_t stale;
+    loop_desc_t fresh;
+    loop_op_t op = {0};
+    int other[2];
+    int peer;
+
+    (void)state;
+    begin_reused(&stale, &op, &peer, other);
+    assert_ok(loop_desc_attach(loop, &fresh, other[0], 0));
+    some_turns();
+    assert_int_equal(completions, 1);
+    assert_int_equal(op.status, LOOP_EBADF);
+    finish_reused(peer, other);
+}
+
+static void a_write_that_waits_goes_to_no_later_owner_of_the_number(void **state)
+{
+    loop_desc_t stale;
+    loop_op_t op = {0};
+    char byte;
+    int other[2];
+    int peer;
+
+    (void)state;
+    begin_reused(&stale, &op, &peer, other);
+    some_turns();
+    assert_int_equal(recv(other[1], &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(completions, 0);
+    finish_reused(peer, other);
+}
+
+/* -------------------------------------------------------------------------------------------------- the end of a pipe -- */
+
+static unsigned end_events;
+static int end_reports;
+
+static void note_end_of_pipe(loop_poll_t *poll, int status, unsigned events)
+{
+    (void)poll;
+    assert_ok(status);
+    end_events = events;
+    end_reports++;
+}
+
+static void turn_and_expect(int more, unsigned events)
+{
+    int before = end_reports;
+
+    turn();
+    assert_int_equal(end_reports, before + more);
+    if (more > 0)
+        assert_int_equal(end_events, events);
+}
+
+/* A low-water mark keeps data quiet on sockets alone. */
+static void unread_data_does_not_keep_a_loop_busy_that_waits_for_the_end(void **state)
+{
+    static char data[1 << 16];
+    loop_poll_t poll;
+    int fds[2];
+
+    (void)state;
+    begin_counting();
+    end_reports = 0;
+    assert_ok(pipe(fds));
+    assert_ok(fcntl(fds[1], F_SETFL, O_NONBLOCK));
+    while (write(fds[1], data, sizeof(data)) > 0)
+        continue;
+    assert_ok(loop_poll_init(loop, &poll, fds[0]));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(loop_poll_start(&poll, LOOP_DISCONNECT, note_end_of_pipe));
+        assert_quiet();
+        assert_quiet();
+        assert_int_equal(end_reports, 2 * i);
+        /* Reading goes on, and is reported as long as there is something. */
+        assert_ok(loop_poll_start(&poll, LOOP_READABLE | LOOP_DISCONNECT, note_end_of_pipe));
+        turn_and_expect(1, LOOP_READABLE);
+        turn_and_expect(1, LOOP_READABLE);
+        assert_ok(loop_poll_stop(&poll));
+        turn_and_expect(0, 0);
+    }
+    assert_ok(loop_poll_start(&poll, LOOP_DISCONNECT, note_end_of_pipe));
+    assert_quiet();
+    assert_ok(loop_poll_stop(&poll));
+    assert_ok(loop_poll_start(&poll, LOOP_READABLE, note_end_of_pipe));
+    turn_and_expect(1, LOOP_READABLE);
+    turn_and_expect(1, LOOP_READABLE);
+    assert_ok(loop_poll_start(&poll, LOOP_DISCONNECT, note_end_of_pipe));
+    assert_quiet();
+    assert_ok(close(fds[1]));
+    turn_and_expect(1, LOOP_DISCONNECT);
+    turn_and_expect(1, LOOP_DISCONNECT);
+    turn_and_expect(1, LOOP_DISCONNECT);
+    finish_counting();
+    assert_ok(close(fds[0]));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- own numbers -- */
+
+static int woken;
+
+static void on_async(loop_async_t *async)
+{
+    (void)async;
+    woken++;
+}
+
+static void *send_later(void *async)
+{
+    (void)usleep(50000);
+    return loop_async_send(async) == 0 ? NULL : async;
+}
+
+static void expect_wake_up(loop_async_t *async)
+{
+    pthread_t thread;
+    void *failed;
+    int before = woken;
+
+    expect(pthread_create(&thread, NULL, send_later, async) == 0);
+    run_until_count(loop, &woken, before + 1);
+    expect(pthread_join(thread, &failed) == 0 && failed == NULL);
+}
+
+/* That the loop's own objects get in the child. */
+static void a_number_of_a_poll_handle_is_not_taken_from_the_loop_in_a_child(void **state)
+{
+    loop_poll_t handles[3];
+    loop_async_t async;
+    int numbers[3];
+    pid_t child;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_true((numbers[i] = support_socket(0)) >= 0);
+    loop = support_loop();
+    woken = 0;
+    assert_ok(loop_async_init(loop, &async, on_async));
+    for (int i = 0; i < 3; i++)
+        assert_ok(loop_poll_init(loop, &handles[i], numbers[i]));
+    child = fork_process();
+    if (in_child) {
+        for (int i = 0; i < 3; i++)
+            expect(close(numbers[i]) == 0);
+        expect(loop_fork(loop) == 0);
+        expect_wake_up(&async);
+        for (int i = 0; i < 3; i++)
+            expect(loop_handle_close(&handles[i].handle, NULL) == 0);
+        expect_wake_up(&async);
+        end_loop(loop);
+        child_passed();
+    }
+    await_child(child);
+    end_loop(loop);
+    for (int i = 0; i < 3; i++)
+        assert_ok(close(numbers[i]));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- urgent data -- */
+
+#ifdef EV_OOBAND
+
+static int mark_reads;
+
+/* Older systems count what is behind the mark, if there is one. */
+static int wait_with_mark(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
+                          const struct timespec *timeout)
+{
+    int n = kernel.kevent_wait(kq, changes, nchanges, events, nevents, timeout);
+
+    for (int i = 0; i < n; i++) {
+        if (events[i].filter == EVFILT_READ && events[i].data == 2) {
+            events[i].flags |= EV_OOBAND;
+            events[i].data = 1;
+        }
+    }
+    return n;
+}
+
+static ssize_t recv_to_mark(int fd, void *base, size_t len, int flags)
+{
+    return kernel.recv(fd, base, mark_reads++ == 0 ? 1 : len, flags);
+}
+
+static int bytes_read;
+
+static void on_read(loop_tcp_t *tcp, ptrdiff_t n, const loop_buf_t *buf)
+{
+    (void)tcp;
+    (void)buf;
+    assert_true(n > 0);
+    bytes_read += (int)n;
+}
+
+static void what_is_behind_urgent_data_is_read_whatever_the_event_counts(void **state)
+{
+    loop_tcp_t tcp;
+    int peer;
+
+    (void)state;
+    begin_counting();
+    bytes_read = 0;
+    peer = support_tcp_and_socket(loop, &tcp);
+    assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
+    some_turns();
+    kernel = loop__sys;
+    mark_reads = 0;
+    loop__sys.kevent_wait = wait_with_mark;
+    loop__sys.recv = recv_to_mark;
+    assert_int_equal(send(peer, "ab", 2, 0), 2);
+    some_turns();
+    assert_int_equal(bytes_read, 2);
+    loop__sys = kernel;
+    finish_counting();
+    assert_ok(close(peer));
+}
+
+#define URGENT_TESTS TEST(what_is_behind_urgent_data_is_read_whatever_the_event_counts),
+#else
+#define URGENT_TESTS
+#endif
+
+LOOP_TEST_MAIN(URGENT_TESTS TEST(a_pipe_that_nobody_reads_keeps_nobody_else_waiting),
+               TEST(a_host_learns_of_a_pipe_that_nobody_reads),
+               TEST(a_poll_handle_that_cannot_be_asked_about_once_is_asked_about_again),
+               TEST(a_wait_ends_whose_pipe_loses_its_reader_meanwhile),
+               TEST(a_pipe_that_nobody_reads_and_is_not_attached_leaves_nothing_behind),
+               TEST(a_number_that_was_closed_early_with_a_write_waiting_is_attached_anew),
+               TEST(a_write_that_waits_goes_to_no_later_owner_of_the_number),
+               TEST(unread_data_does_not_keep_a_loop_busy_that_waits_for_the_end),
+               TEST(a_number_of_a_poll_handle_is_not_taken_from_the_loop_in_a_child))
