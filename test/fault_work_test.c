@@ -317,9 +317,10 @@ static void a_child_that_gets_no_lock_asks_again_and_without_threads_cancels(voi
     assert_ok(loop__work_forked(loop)); /* this process has been told: nothing is lost, nothing twice */
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     item_expect(&items[0], 1, 0);
-    fault_end();
+    backend_adopt_process(loop);
     assert_ok(loop_close(loop));
     assert_ok(loop_pool_destroy(pool));
+    fault_end();
 }
 
 LOOP_TEST_MAIN(TEST(every_system_call_of_work_fails_in_turn), TEST(every_allocation_of_work_fails_in_turn),

@@ -5,6 +5,11 @@
 
 void backend_be_calm(void) {}
 
+void backend_adopt_process(loop_t *loop)
+{
+    (void)loop;
+}
+
 static void (*wake_hook)(void);
 static ssize_t (*real_write)(int fd, const void *base, size_t len);
 

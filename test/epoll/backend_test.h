@@ -2,6 +2,8 @@
 #ifndef LOOP_TEST_EPOLL_BACKEND_TEST_H
 #define LOOP_TEST_EPOLL_BACKEND_TEST_H
 
+#include "loop.h"
+
 #include "posix/sys.h"
 
 #define BACKEND_NAME "epoll"
@@ -44,6 +46,9 @@
 
 /* From here on the test counts what the kernel does: it does nothing that is not asked for, even where it is made to. */
 void backend_be_calm(void);
+
+/* Where the test has changed what getpid() says: this process is the one that made the loop's kernel object. */
+void backend_adopt_process(loop_t *loop);
 
 /* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
 void backend_hook_wake(void (*hook)(void));

@@ -253,6 +253,124 @@ static void a_forgotten_close_on_exec_is_seen(void **state)
     close_kq();
 }
 
+/* The child of vfork() closes its own. */
+static void closing_in_a_child_of_vfork(void **state)
+{
+    volatile int number;
+    pid_t child;
+
+    (void)state;
+    open_pipe();
+    number = pair[0];
+    assert_int_equal(change(number, EVFILT_READ, EV_ADD), 0);
+    child = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): it is the subject */
+    if (child == 0) {
+        (void)close(number); /* NOLINT(clang-analyzer-unix.Vfork): as above */
+        (void)close(kq);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    put(pair[1], "abc");
+    assert_one(pair[0], EVFILT_READ);
+    close_both();
+}
+
+/* Every edge is seen: a byte stream between two threads, each waiting with EV_CLEAR for the other. */
+
+#define STREAM_BYTES 4000000
+
+static void *write_stream(void *unused)
+{
+    static const char block[3000];
+    int own = kqueue();
+    struct kevent event = a_change(pair[1], EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, 0);
+    long left = STREAM_BYTES;
+
+    (void)kevent(own, &event, 1, NULL, 0, NULL);
+    while (left > 0) {
+        size_t length = left % 2999 + 1 < left ? (size_t)(left % 2999 + 1) : (size_t)left;
+        ssize_t n = write(pair[1], block, length);
+
+        if (n > 0) {
+            left -= n;
+        } else {
+            struct timespec long_enough = {SOON / 1000, 0};
+
+            if (errno != EAGAIN || kevent(own, NULL, 0, &event, 1, &long_enough) == 0)
+                break;
+        }
+    }
+    (void)close(own);
+    (void)shutdown(pair[1], SHUT_WR);
+    return unused;
+}
+
+static long read_stream(void)
+{
+    char buffer[4000];
+    long total = 0;
+
+    while (total < STREAM_BYTES) {
+        ssize_t n = read(pair[0], buffer, sizeof(buffer));
+
+        if (n > 0) {
+            total += n;
+        } else if (n == 0 || errno != EAGAIN || collect(16, SOON) == 0) {
+            break;
+        }
+    }
+    return total;
+}
+
+static void stream(void)
+{
+    pthread_t thread;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(change(pair[0], EVFILT_READ, EV_ADD | EV_CLEAR), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_stream, NULL), 0);
+    assert_int_equal(read_stream(), STREAM_BYTES);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close_both();
+}
+
+static void no_edge_of_a_pipe_is_lost(void **state)
+{
+    (void)state;
+    open_pipe();
+    stream();
+}
+
+static void no_edge_of_a_local_socket_is_lost(void **state)
+{
+    (void)state;
+    open_kq();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    stream();
+}
+
+static void no_edge_of_tcp_is_lost(void **state)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    open_kq();
+    memset(&address, 0, sizeof(address));
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    pair[1] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(pair[1], (struct sockaddr *)&address, sizeof(address)), 0);
+    pair[0] = accept(listener, NULL, NULL);
+    assert_int_equal(close(listener), 0);
+    stream();
+}
+
 /* Threads register, trigger and close while one waits. */
 
 #define THREADS 4
@@ -274,6 +392,35 @@ static void *busy(void *unused)
         (void)close(ends[0]);
     }
     return unused;
+}
+
+static void *come_and_go(void *unused)
+{
+    for (int i = 0; i < ROUNDS / 4; i++) {
+        int own = kqueue();
+        struct kevent add;
+        int ends[2];
+
+        if (own < 0 || pipe(ends) != 0)
+            return NULL;
+        add = a_change(ends[1], EVFILT_WRITE, EV_ADD, 0, 0, 0);
+        (void)kevent(own, &add, 1, &add, 1, NULL);
+        (void)close(own);
+        (void)close(ends[1]);
+        (void)close(ends[0]);
+    }
+    return unused;
+}
+
+static void threads_make_and_close_kqueues(void **state)
+{
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
 static void threads_share_a_kqueue(void **state)
@@ -353,4 +500,6 @@ LOOP_TEST_MAIN(TEST(unknown_words_are_refused), TEST(spurious_events_are_of_regi
                TEST(dead_pipes_give_any_of_three_errors), USER_TESTS TEST(a_refused_descriptor_cannot_be_added),
                TEST(calls_changes_and_events_are_counted), TEST(descriptors_of_ours_are_out_of_the_way),
                TEST(closing_all_but_a_few_spares_ours), TEST(a_forgotten_close_on_exec_is_seen),
-               MACOS_TESTS TEST(threads_share_a_kqueue))
+               MACOS_TESTS TEST(closing_in_a_child_of_vfork), TEST(no_edge_of_a_pipe_is_lost),
+               TEST(no_edge_of_a_local_socket_is_lost), TEST(no_edge_of_tcp_is_lost), TEST(threads_share_a_kqueue),
+               TEST(threads_make_and_close_kqueues))

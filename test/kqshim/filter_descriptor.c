@@ -1,4 +1,4 @@
-/* EVFILT_READ, EVFILT_WRITE and EVFILT_EXCEPT: what poll() says is the truth, edges of epoll are the occasion to ask. */
+/* EVFILT_READ, EVFILT_WRITE and EVFILT_EXCEPT: what poll() says is the truth, edges of epoll only say when to ask. */
 #include "internal.h"
 #include "descriptor.h"
 
@@ -33,9 +33,8 @@ static int watch(struct kqshim_knote *kn, int set, uint32_t events)
 
     if (of_file(kn))
         return 0;
-    if (epoll_ctl(set, EPOLL_CTL_ADD, (int)kn->ident, &event) == 0)
-        kn->in_epoll = true;
-    else if (errno == EEXIST && epoll_ctl(set, EPOLL_CTL_MOD, (int)kn->ident, &event) == 0)
+    if (epoll_ctl(set, EPOLL_CTL_ADD, (int)kn->ident, &event) == 0 ||
+        (errno == EEXIST && epoll_ctl(set, EPOLL_CTL_MOD, (int)kn->ident, &event) == 0))
         kn->in_epoll = true;
     else if (errno != EPERM)
         error = errno;
@@ -59,7 +58,7 @@ static int attach_read(struct kqshim_kq *kq, struct kqshim_knote *kn)
 {
     if (device_refused(kn) || (kn->kind == KQSHIM_DIRECTORY && kqshim_personality.directory_read_refused))
         return EINVAL;
-    if (of_pipe(kn) && !kqshim_readable_end(kn) && kqshim_personality.wrong_end_error != 0)
+    if (kn->kind == KQSHIM_FIFO && !kqshim_readable_end(kn) && kqshim_personality.wrong_end_error != 0)
         return kqshim_personality.wrong_end_error;
     return watch(kn, kq->read_set, EPOLLIN | EPOLLRDHUP);
 }
@@ -137,7 +136,7 @@ static int attach_pipe_write(struct kqshim_kq *kq, struct kqshim_knote *kn)
     int chaos = kqshim_chaos_dead_pipe(kq);
 
     if (!kqshim_writable_end(kn))
-        return kqshim_personality.wrong_end_error;
+        return kn->kind == KQSHIM_FIFO ? kqshim_personality.wrong_end_error : 0;
     if ((poll_now(kn, POLLOUT) & POLLERR) == 0)
         return 0;
     return chaos != 0 ? chaos : kqshim_personality.dead_pipe_error;
@@ -235,7 +234,7 @@ static int attach_except(struct kqshim_kq *kq, struct kqshim_knote *kn)
     if (kn->kind != KQSHIM_STREAM)
         return EINVAL;
     if (kq->except_set < 0) {
-        kq->except_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
+        kq->except_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
         if (kq->except_set < 0 || kqshim_add_source(kq, kq->except_set, KQSHIM_EXCEPT_SET, 0) != 0) {
             kqshim_close_inner(&kq->except_set);
             return ENOMEM;

@@ -50,7 +50,7 @@ static int open_timer(struct kqshim_knote *kn)
 
     if (kill((pid_t)kn->ident, 0) != 0 && errno == ESRCH)
         return ESRCH;
-    kn->pidfd = kqshim_inner(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    kn->pidfd = kqshim_inner((int)syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (kn->pidfd < 0)
         return errno;
     kn->polled = true;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(NOTE_OPEN)
@@ -37,7 +38,7 @@ static int open_inotify(struct kqshim_kq *kq)
         kqshim_vnode_harvest(kq); /* what happened before this is not for the new knote */
         return 0;
     }
-    kq->inotify = kqshim_inner(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    kq->inotify = kqshim_inner((int)syscall(SYS_inotify_init1, IN_CLOEXEC | IN_NONBLOCK));
     if (kq->inotify < 0)
         return errno;
     error = kqshim_add_source(kq, kq->inotify, KQSHIM_INOTIFY, 0);

@@ -10,6 +10,10 @@
  * mach.c         Mach ports
  * interpose.c    libc's close() and others, which a kqueue must know of
  * personality.c  where the emulated systems differ
+ *
+ * Not emulated: EVFILT_TIMER, EVFILT_SIGNAL and EVFILT_AIO (EINVAL); NOTE_FORK, NOTE_EXEC and NOTE_TRACK (nothing is
+ * reported); EVFILT_READ on a file that grows after its end was reached (add it again); error codes in fflags (0);
+ * duplicates of a kqueue's number; SO_NOSIGPIPE, which is kept per number, on duplicates of a socket.
  */
 #ifndef KQSHIM_INTERNAL_H
 #define KQSHIM_INTERNAL_H
@@ -49,7 +53,7 @@ struct kqshim_personality {
     bool user_add_triggers;      /* NOTE_TRIGGER in the EV_ADD that makes it counts */
     bool user_clear_cancels;     /* EV_CLEAR in a later change takes the trigger back */
     int dead_pipe_error;         /* adding EVFILT_WRITE to a pipe without reader; 0: an event with EV_EOF */
-    int wrong_end_error;         /* reading filter on the writing end of a pipe, or the reverse; 0: quiet */
+    int wrong_end_error;         /* reading filter on the writing end of a FIFO, or the reverse; 0: quiet, as a pipe */
     bool fifo_eof;               /* a FIFO reports that its last writer has left */
     bool file_write_refused;     /* EVFILT_WRITE on a regular file: EINVAL */
     bool directory_read_refused; /* EVFILT_READ on a directory: EINVAL */
@@ -167,8 +171,11 @@ void kqshim_block_signals(sigset_t *mask);
 struct kqshim_kq *kqshim_lock_slot(unsigned i);
 unsigned kqshim_slots(void);
 bool kqshim_is_inner(int fd);
+/* Whether the caller is another process in our memory, whose closing of descriptors means nothing here. */
+bool kqshim_foreign(void);
 /* Length of the ready list of another kqueue; -1 if the number is none. */
 int kqshim_ready_of(int number);
+int kqshim_epoll(int flags);
 /* Moves a descriptor of ours to a high number, so that programs find the low numbers they expect; -1 stays -1. */
 int kqshim_inner(int fd);
 void kqshim_close_inner(int *fd);

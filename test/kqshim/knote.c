@@ -125,7 +125,7 @@ static void each_knote(int fd, bool forget)
     sigset_t mask;
     unsigned slots = kqshim_slots();
 
-    if (!kqshim_watched(fd))
+    if (!kqshim_watched(fd) || kqshim_foreign())
         return;
     kqshim_block_signals(&mask);
     for (unsigned i = 0; i < slots; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SLOTS 512
@@ -33,6 +34,14 @@ void kqshim_block_signals(sigset_t *mask)
     (void)sigdelset(&all, SIGABRT);
     (void)sigdelset(&all, SIGTRAP);
     (void)pthread_sigmask(SIG_SETMASK, &all, mask);
+}
+
+/* The child of vfork() runs in its parent's memory, but has descriptors of its own. */
+static atomic_int owner;
+
+bool kqshim_foreign(void)
+{
+    return getpid() != atomic_load_explicit(&owner, memory_order_relaxed);
 }
 
 unsigned kqshim_slots(void)
@@ -116,6 +125,15 @@ void kqshim_close_inner(int *fd)
     *fd = -1;
 }
 
+/*
+ * Descriptors of ours are made and closed past libc: the thread sanitizer, which follows them by libc's calls, would
+ * see one half only and find races in the numbers.
+ */
+int kqshim_epoll(int flags)
+{
+    return (int)syscall(SYS_epoll_create1, flags);
+}
+
 static void close_sets(struct kqshim_kq *kq)
 {
     kqshim_close_inner(&kq->read_set);
@@ -132,10 +150,10 @@ static int open_sets(struct kqshim_kq *kq)
 {
     kq->except_set = kq->inotify = -1;
     kq->kicked = false;
-    kq->buckets = calloc(KQSHIM_BUCKETS, sizeof(*kq->buckets));
-    kq->read_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
-    kq->write_set = kqshim_inner(epoll_create1(EPOLL_CLOEXEC));
-    kq->kick = kqshim_inner(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    kq->buckets = calloc(KQSHIM_BUCKETS, sizeof(struct kqshim_knote *));
+    kq->read_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
+    kq->write_set = kqshim_inner(kqshim_epoll(EPOLL_CLOEXEC));
+    kq->kick = kqshim_inner((int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (kq->buckets == NULL)
         return ENOMEM;
     if (kq->read_set < 0 || kq->write_set < 0 || kq->kick < 0)
@@ -194,7 +212,7 @@ static int make(int number)
 
 static int create(int close_on_exec)
 {
-    int number = epoll_create1(close_on_exec ? EPOLL_CLOEXEC : 0);
+    int number = kqshim_epoll(close_on_exec ? EPOLL_CLOEXEC : 0);
     int error;
 
     if (number < 0)
@@ -237,7 +255,7 @@ static void empty(struct kqshim_kq *kq)
 void kqshim_destroy(int number)
 {
     sigset_t mask;
-    struct kqshim_kq *kq = kqshim_enter(number, &mask);
+    struct kqshim_kq *kq = lookup(number) == NULL || kqshim_foreign() ? NULL : kqshim_enter(number, &mask);
 
     if (kq != NULL) {
         empty(kq);
@@ -285,6 +303,7 @@ static void in_parent(void)
 /* The child has no kqueues; nothing may touch what is registered, which is the parent's too. */
 static void in_child(void)
 {
+    atomic_store(&owner, getpid());
     for (unsigned i = 0; i < atomic_load(&slots_used); i++) {
         struct kqshim_kq *kq = &slots[i];
         int number = atomic_load(&kq->number);
@@ -303,5 +322,6 @@ static void in_child(void)
 
 __attribute__((constructor)) static void prepare(void)
 {
+    atomic_store(&owner, getpid());
     (void)pthread_atfork(before_fork, in_parent, in_child);
 }

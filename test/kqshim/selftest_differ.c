@@ -189,8 +189,10 @@ static void oneshot_may_be_stale(void **state)
     take(pair[0], 3);
 #if defined(ON_FREEBSD) || defined(ON_NETBSD)
     assert_one(pair[0], EVFILT_READ);
-#else
+#elif defined(ON_MACOS)
     assert_none();
+#else
+    assert_true(collect(16, 0) <= 1);
 #endif
     close_both();
 }
@@ -285,6 +287,17 @@ static void a_fifo_loses_its_writer(void **state)
     close_both();
 }
 
+/* Neither end of a pipe has to do with the other's filter. */
+static void the_wrong_end_of_a_pipe_is_quiet(void **state)
+{
+    (void)state;
+    open_pipe();
+    assert_int_equal(change(pair[1], EVFILT_READ, EV_ADD), 0);
+    put(pair[1], "abc");
+    assert_none();
+    close_both();
+}
+
 LOOP_TEST_MAIN(USER_EVENTS TEST(enable_and_disable_together), TEST(enable_overwrites_udata), TEST(oneshot_may_be_stale),
                TEST(clear_with_dispatch), TEST(events_repeat_the_flags_of_the_change), TEST(writing_to_a_dead_pipe),
-               TEST(a_fifo_loses_its_writer))
+               TEST(a_fifo_loses_its_writer), TEST(the_wrong_end_of_a_pipe_is_quiet))

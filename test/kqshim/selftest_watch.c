@@ -7,12 +7,12 @@
 
 #define NOTES (NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK | NOTE_RENAME)
 
-static char directory[] = "kqshim_XXXXXX";
+static char directory[16];
 static int home = -1; /* descriptor of the directory */
 
 static void enter(void)
 {
-    memcpy(directory + sizeof(directory) - 7, "XXXXXX", 6);
+    (void)snprintf(directory, sizeof(directory), "kqshim_XXXXXX");
     assert_non_null(mkdtemp(directory));
     home = open(directory, O_RDONLY | O_CLOEXEC);
     assert_true(home >= 0);

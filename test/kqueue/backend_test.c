@@ -1,6 +1,9 @@
 /* See backend_test.h. */
 #include "backend_test.h"
 
+#include "kqueue/kqueue.h"
+#include "platform.h"
+
 #include <stddef.h>
 
 #ifdef KQSHIM_TEST_API
@@ -12,6 +15,11 @@ void backend_be_calm(void)
 #ifdef KQSHIM_TEST_API
     (void)kqshim_chaos(NULL, 0);
 #endif
+}
+
+void backend_adopt_process(loop_t *loop)
+{
+    loop__kqueue(loop)->process = loop__process_id();
 }
 
 static void (*wake_hook)(void);

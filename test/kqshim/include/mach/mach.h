@@ -1,6 +1,6 @@
 /*
- * The little of <mach/mach.h> that watching a port needs, over queues in memory. Ports, messages without descriptors and
- * rights of this process; no port sets, no other tasks. The values are our own.
+ * The little of <mach/mach.h> that watching a port needs, over queues in memory: ports, their rights, messages without
+ * descriptors; no port sets, no other tasks. The values are our own.
  */
 #ifndef KQSHIM_MACH_H
 #define KQSHIM_MACH_H
@@ -87,7 +87,7 @@ typedef struct {
 #define mach_task_self() ((mach_port_t)0x103)
 
 kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name);
-kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t port,
+kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t source,
                                      mach_msg_type_name_t type);
 /* Gives one send right, or one reference of a dead name, back. */
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name);

@@ -207,7 +207,7 @@ int kqueue(void);
 #if !defined(KQSHIM_MACOS)
 int kqueue1(int flags);
 #endif
-int kevent(int kq, const struct kevent *changelist, kqshim_count_t nchanges, struct kevent *eventlist,
+int kevent(int number, const struct kevent *changes, kqshim_count_t nchanges, struct kevent *events,
            kqshim_count_t nevents, const struct timespec *timeout);
 
 #endif
