@@ -44,8 +44,8 @@ struct loop_backend {
     /* A descriptor that is readable whenever the next poll would find something; LOOP_INVALID_FD if there is none. */
     loop_os_fd_t (*fd)(const loop_t *loop);
 
-    /* Registers desc, whose os.fd and flags are set and which has no operation. May answer LOOP_ENOTPOLLABLE. On error
-     * nothing is registered. The core sets DESC_ATTACHED. */
+    /* Registers desc, whose os.fd and flags are set and which has no operation. May answer LOOP_ENOTPOLLABLE; of a process or a
+     * watched file (DESC_WATCHED) LOOP_ENOTSUP. On error nothing is registered. The core sets DESC_ATTACHED. */
     int (*attach)(loop_t *loop, struct desc *desc);
 
     /* Ends the registration. The core has cancelled every operation before and closes the descriptor afterwards, if at all.

@@ -82,6 +82,10 @@ const char *loop__op_kind_name(enum op_kind kind)
         return "receive";
     case OP_SEND:
         return "send";
+    case OP_EXIT:
+        return "exit";
+    case OP_CHANGE:
+        return "change";
     case OP_READY:
         return "ready";
     case OP_SHUTDOWN:

@@ -451,6 +451,16 @@ int loop_op_send(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs
     return loop__op_submit(op);
 }
 
+int loop__op_watch(struct op *op, struct desc *desc, loop_op_cb cb)
+{
+    int error = loop__op_check(op);
+
+    if (error != 0)
+        return error;
+    loop__op_fill(op, desc, desc->flags & DESC_PROCESS ? OP_EXIT : OP_CHANGE, NULL, 0, cb);
+    return loop__op_submit(op);
+}
+
 int loop_op_ready(loop_desc_t *desc, loop_op_t *public_op, unsigned events, loop_op_cb cb)
 {
     struct op *op = (struct op *)public_op;

@@ -193,8 +193,11 @@ enum desc_flag {
     DESC_READS = 16384,  /* where it is clear, no operation stands among the reads, so that one look is enough */
     DESC_WRITES = 32768, /* the same of the writes */
     DESC_PARKED = DESC_READS | DESC_WRITES,
-    DESC_SEALED = 65536,     /* of a stream: it is not connected, or shut. Nothing may be written at once */
-    DESC_UNREADABLE = 131072 /* of a stream: the backend could not make sure that it is told of what comes */
+    DESC_SEALED = 65536,      /* of a stream: it is not connected, or shut. Nothing may be written at once */
+    DESC_UNREADABLE = 131072, /* of a stream: the backend could not make sure that it is told of what comes */
+    DESC_PROCESS = 262144,    /* the number of a process: its exit is all that can be waited for */
+    DESC_FILE = 524288,       /* whatever kind of file: its changes are all that can be waited for */
+    DESC_WATCHED = DESC_PROCESS | DESC_FILE
 };
 
 struct desc {
@@ -273,8 +276,18 @@ enum op_kind {
     OP_SEND,
     OP_ACCEPT,
     OP_READY,
+    OP_EXIT,    /* of a process */
+    OP_CHANGE,  /* of a file */
     OP_CONNECT, /* this and the next: their handle is told before they are delivered */
     OP_SHUTDOWN
+};
+
+/* What an OP_CHANGE found, in result_flags. */
+enum file_change {
+    FILE_WRITTEN = 1,    /* its contents; of a directory its entries */
+    FILE_ATTRIBUTES = 2, /* its owner, mode, times or links */
+    FILE_RENAMED = 4,
+    FILE_DELETED = 8 /* or what it lies on was taken away */
 };
 
 enum op_state {

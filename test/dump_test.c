@@ -353,8 +353,8 @@ static void work_says_in_which_lane_it_stands_and_how_far_it_is(void **state)
 
 static void every_kind_of_operation_has_its_name(void **state)
 {
-    static const char *const names[] = {"unknown", "read",  "write",   "receive", "send",
-                                        "accept",  "ready", "connect", "shutdown"};
+    static const char *const names[] = {"unknown", "read", "write",  "receive", "send",    "accept",
+                                        "ready",   "exit", "change", "connect", "shutdown"};
 
     (void)state;
     for (int kind = OP_NONE; kind <= OP_SHUTDOWN; kind++)

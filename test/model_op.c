@@ -137,7 +137,9 @@ static bool is_plausible(const struct mop *m, int status)
     case MOP_RECEIVE:
         return reset_is_possible(e) && status == LOOP_ECONNRESET;
     case MOP_CONNECT:
-        return (status == LOOP_ECONNREFUSED || status == LOOP_ECONNRESET) && e->pair->dialled == NULL;
+        /* EPIPE: accepted, ended and reset before it was looked at. */
+        return (status == LOOP_ECONNREFUSED || status == LOOP_ECONNRESET || status == LOOP_EPIPE) &&
+               e->pair->dialled == NULL;
     case MOP_SHUTDOWN:
         return status == LOOP_ENOTCONN && (reset_is_possible(e) || e->raw_shut || e->connecting || e->failed);
     case MOP_ACCEPT:

@@ -1,9 +1,10 @@
 #!/bin/sh
-# check-seam.sh BUILD: fails if an object of src/posix or src/epoll calls the system other than through the table loop__sys,
-# or if a call in that table is not made to fail by any test (test/fault*.c, or the table of errors they use).
+# check-seam.sh BUILD BACKEND: fails if an object of src/posix or src/BACKEND calls the system other than through the table loop__sys,
+# or if a call in that table is not made to fail by any test (test/fault*.c, test/BACKEND, or the tables of errors they use).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$1
+backend=$2
 failed=0
 
 # What is no system call: memory, strings, address conversion, signal sets; what compilers and the linker add.
@@ -15,7 +16,7 @@ pure="$pure|pthread_cond_wait|pthread_cond_signal|pthread_cond_broadcast|pthread
 added='__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__asan.*|__ubsan.*|__tsan.*|__gcov.*|syscall_is_wrapped'
 ours='loop__[a-z0-9_]*|loop_[a-z0-9_]*'
 
-objects=$(find "$build/CMakeFiles/loop_static.dir/src/posix" "$build/CMakeFiles/loop_static.dir/src/epoll" -name '*.o' \
+objects=$(find "$build/CMakeFiles/loop_static.dir/src/posix" "$build/CMakeFiles/loop_static.dir/src/$backend" -name '*.o' \
     ! -name 'sys.c.o')
 [ -n "$objects" ] || { echo "check-seam: no objects in $build" >&2; exit 1; }
 for object in $objects; do
@@ -27,10 +28,10 @@ for object in $objects; do
     fi
 done
 
-names=$(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h src/epoll/backend_sys.h)
+names=$(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h "src/$backend/backend_sys.h")
 [ -n "$names" ] || { echo "check-seam: no rows in the table" >&2; exit 1; }
 for name in $names; do
-    if ! grep -qE "FAULT_$name([^a-z_0-9]|\$)" test/fault*.[ch]; then
+    if ! grep -qE "FAULT_$name([^a-z_0-9]|\$)" test/fault*.[ch] "test/$backend"/*.[ch]; then
         echo "no test makes $name fail" >&2
         failed=1
     fi

@@ -20,20 +20,28 @@ formatted() {
     sources | xargs clang-format --dry-run -Werror
 }
 
-compiles() { # with every warning an error
-    cmake -S . -B "build/check-$1" -G Ninja -DCMAKE_C_COMPILER="$1" -DCMAKE_BUILD_TYPE=Release -DLOOP_WERROR=ON \
-        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON >/dev/null && cmake --build "build/check-$1" | tail -n 1
+compiles() { # NAME COMPILER OPTION...: with every warning an error
+    tree=build/check-$1
+    compiler=$2
+    shift 2
+    cmake -S . -B "$tree" -G Ninja -DCMAKE_C_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=Release -DLOOP_WERROR=ON \
+        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON "$@" >/dev/null && cmake --build "$tree" | tail -n 1
 }
 
 # One file a run: clang-tidy 14 loses sight of va_start() in the second.
 tidy() {
-    git ls-files -co --exclude-standard '*.c' | grep -vE '^(src/(kqueue|iocp)|test/install)/' |
-        xargs -P 2 -n 1 clang-tidy -p build/check-clang --quiet 2>/dev/null
+    git ls-files -co --exclude-standard '*.c' | grep -vE '^(src/(kqueue|iocp)|test/(install|kqueue|kqshim))/' |
+        xargs -P 2 -n 1 clang-tidy -p build/check-clang --quiet 2>/dev/null &&
+        git ls-files -co --exclude-standard 'src/kqueue/*.c' 'test/kqueue/*.c' |
+        xargs -P 2 -n 1 clang-tidy -p build/check-kqueue --quiet 2>/dev/null
 }
 
 cppcheck_clean() {
-    cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-        --suppressions-list=tools/cppcheck.txt -Iinclude -Isrc -Isrc/posix -Isrc/epoll src examples
+    for backend in epoll kqueue; do
+        cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+            --suppressions-list=tools/cppcheck.txt -Iinclude -Isrc -Isrc/posix "-Isrc/$backend" \
+            src/*.c src/posix "src/$backend" examples || return 1
+    done
 }
 
 # Prints the lines that match, and fails if there are any.
@@ -60,8 +68,9 @@ library_never_ends_its_host() {
 }
 
 check "layout (clang-format)" formatted
-check "gcc, warnings are errors" compiles gcc
-check "clang, warnings are errors" compiles clang
+check "gcc, warnings are errors" compiles gcc gcc
+check "clang, warnings are errors" compiles clang clang
+check "clang, kqueue, warnings are errors" compiles kqueue clang -DLOOP_BACKEND=kqueue -DLOOP_KQSHIM=freebsd
 check "clang-tidy" tidy
 check "cppcheck" cppcheck_clean
 check "shell scripts (shellcheck)" shellcheck -x -P SCRIPTDIR dev .ci/run tools/*.sh bench/*.sh test/install/run.sh test/programs/*.sh \
@@ -71,6 +80,7 @@ check "the program in the README is examples/timer.c" readme_shows_the_example
 check "the C in docs/ is in examples/" tools/check-docs.sh
 check "the library never ends its host" library_never_ends_its_host
 check "no paths or addresses of a machine" no_machine_paths
-check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc
+check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc epoll
+check "the same with kqueue" tools/check-seam.sh build/check-kqueue kqueue
 
 exit $failed

@@ -3,6 +3,7 @@
 
 #include "platform.h"
 #include "posix/io.h"
+#include "quirks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,8 +95,8 @@ static int backend_init(loop_t *loop)
 
     if (backend == NULL)
         return LOOP_ENOMEM;
-    backend->readiness =
-        (struct readiness){.change = loop__registration_change, .tcp_interest = INTEREST_READ, .owners_too = true};
+    backend->readiness = (struct readiness){
+        .change = loop__registration_change, .tcp_interest = INTEREST_READ, .owners_too = true, .watches = true};
     backend->anew = false;
     backend->nchanges = 0;
     error = objects_open(backend);
@@ -218,6 +219,35 @@ static void edge(loop_t *loop, struct desc *desc, const struct kevent *event)
     loop__readiness_edge(loop, desc, parts);
 }
 
+static unsigned change_of_file(unsigned notes)
+{
+    unsigned change = 0;
+
+    if (notes & (NOTE_WRITE | NOTE_EXTEND | QUIRK_NOTE_TRUNCATE))
+        change |= FILE_WRITTEN;
+    if (notes & (NOTE_ATTRIB | NOTE_LINK))
+        change |= FILE_ATTRIBUTES;
+    if (notes & NOTE_RENAME)
+        change |= FILE_RENAMED;
+    if (notes & (NOTE_DELETE | NOTE_REVOKE))
+        change |= FILE_DELETED;
+    return change;
+}
+
+/* The registration for an exit is gone with its event. */
+static void watched_event(loop_t *loop, struct desc *desc, const struct kevent *event)
+{
+    struct posix_desc *posix = loop__posix(desc);
+
+    if (desc->flags & DESC_PROCESS) {
+        posix->interest = 0;
+        posix->unread = 1;
+    } else {
+        posix->unread |= (uint16_t)change_of_file(event->fflags);
+    }
+    loop__readiness_edge(loop, desc, EDGE_READ);
+}
+
 static void take(loop_t *loop, const struct kevent *event)
 {
     struct desc *desc;
@@ -233,6 +263,8 @@ static void take(loop_t *loop, const struct kevent *event)
     desc = loop__registration_owner(loop__kqueue(loop), event);
     if (desc == NULL)
         loop__registration_delete(loop__kqueue(loop), event); /* deregistering it had failed */
+    else if (desc->flags & DESC_WATCHED)
+        watched_event(loop, desc, event);
     else if (desc->flags & DESC_LEVEL)
         level_event(loop__kqueue(loop), desc, event);
     else

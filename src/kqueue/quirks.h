@@ -2,7 +2,11 @@
 #ifndef LOOP_KQUEUE_QUIRKS_H
 #define LOOP_KQUEUE_QUIRKS_H
 
+#include <sys/types.h>
+
+#include <sys/event.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -20,6 +24,13 @@ static inline bool quirk_refuses_kind(int error)
 {
     return error == EINVAL || error == EPERM || error == ENODEV || error == EOPNOTSUPP;
 }
+
+/* Only OpenBSD tells of a file that was made shorter by this. */
+#ifdef NOTE_TRUNCATE
+#define QUIRK_NOTE_TRUNCATE NOTE_TRUNCATE
+#else
+#define QUIRK_NOTE_TRUNCATE 0u
+#endif
 
 /* macOS tells the reader of a named FIFO nothing when the last writer leaves. A pipe has no links. */
 static inline bool quirk_loses_end(const struct stat *status)

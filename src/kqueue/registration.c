@@ -346,6 +346,35 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     return 0;
 }
 
+/* ------------------------------------------------------------------------------------------- processes and files -- */
+
+static struct kevent watched_change(struct desc *desc, unsigned flags)
+{
+    const unsigned notes = NOTE_WRITE | NOTE_EXTEND | QUIRK_NOTE_TRUNCATE | NOTE_ATTRIB | NOTE_LINK | NOTE_RENAME |
+                           NOTE_DELETE | NOTE_REVOKE;
+
+    if (desc->flags & DESC_PROCESS)
+        return change_of(desc, EVFILT_PROC, flags, NOTE_EXIT, 0);
+    return change_of(desc, EVFILT_VNODE, flags, notes, 0);
+}
+
+static int change_watched(struct kqueue_backend *backend, struct desc *desc)
+{
+    int error = loop__registration_make_one(backend, watched_change(desc, EV_ADD | EV_CLEAR));
+
+    if (error == ESRCH && (desc->flags & DESC_PROCESS)) {
+        /* It has exited already; nothing is registered. */
+        loop__posix(desc)->unread = 1;
+        desc->flags |= DESC_READABLE;
+        loop__desc_ready(desc, TODO_RESUME);
+        return 0;
+    }
+    if (error != 0)
+        return quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
+    loop__posix(desc)->interest = INTEREST_WATCHED;
+    return 0;
+}
+
 /* -------------------------------------------------------------------------------------------------------- changes -- */
 
 static void remove_all(struct kqueue_backend *backend, struct desc *desc)
@@ -356,7 +385,9 @@ static void remove_all(struct kqueue_backend *backend, struct desc *desc)
 
     drop(backend, desc);
     /* Closing ends the registration (fact a). In a child that has not called loop_fork() there is none (fact f). */
-    if (!closed_next && backend->process == loop__process_id()) {
+    if ((desc->flags & DESC_WATCHED) && backend->process == loop__process_id()) {
+        (void)loop__registration_make_one(backend, watched_change(desc, EV_DELETE));
+    } else if (!closed_next && backend->process == loop__process_id()) {
         if (!(desc->flags & DESC_LEVEL) || !(posix->pending & WRITE_ONLY))
             add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
         if ((posix->interest & INTEREST_WRITE) || (posix->pending & WRITE_ONLY))
@@ -435,6 +466,8 @@ int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest
         remove_all(backend, desc);
         return 0;
     }
+    if (desc->flags & DESC_WATCHED)
+        return change_watched(backend, desc);
     if (interest != INTEREST_LEVEL && is_own(backend, desc->os.fd))
         return LOOP_EBADF;
     if (posix->interest == 0) {

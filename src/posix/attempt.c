@@ -191,6 +191,21 @@ static enum attempt connect_result(struct op *op, int *status)
     return ATTEMPT_DONE;
 }
 
+/* An exit can be told again and again, a change once. */
+static enum attempt attempt_watched(struct op *op, int *status)
+{
+    struct posix_desc *posix = loop__posix(op->desc);
+
+    if (posix->unread == 0)
+        return blocked(op->desc, DESC_READABLE);
+    if (op->kind == OP_CHANGE) {
+        op->result_flags |= posix->unread;
+        posix->unread = 0;
+    }
+    *status = 0;
+    return ATTEMPT_DONE;
+}
+
 enum attempt loop__attempt(struct op *op, int *status)
 {
     switch ((enum op_kind)op->kind) {
@@ -208,6 +223,9 @@ enum attempt loop__attempt(struct op *op, int *status)
         return attempt_send(op, status);
     case OP_READY:
         return attempt_ready(op, op->events, status);
+    case OP_EXIT:
+    case OP_CHANGE:
+        return attempt_watched(op, status);
     case OP_SHUTDOWN:
         *status = loop__socket_shutdown(op->desc->os.fd);
         return ATTEMPT_DONE;

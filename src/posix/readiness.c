@@ -51,6 +51,8 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
     bool recorded = (desc->flags & DESC_CALLER) || readiness->owners_too;
     int error;
 
+    if (desc->flags & DESC_WATCHED)
+        return readiness->watches ? 0 : LOOP_ENOTSUP; /* the first operation registers it */
     if (recorded) {
         error = loop__fd_table_reserve(loop, callers, fd);
         if (error != 0)
@@ -75,7 +77,7 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live)
 
     (void)live;
     (void)readiness->change(loop, desc, 0);
-    if (loop__fd_table_owner(&readiness->callers, desc->os.fd) == desc)
+    if (!(desc->flags & DESC_WATCHED) && loop__fd_table_owner(&readiness->callers, desc->os.fd) == desc)
         loop__fd_table_set(&readiness->callers, desc->os.fd, NULL);
     return 0;
 }
@@ -103,14 +105,15 @@ static void await_writable(struct desc *desc)
         loop__readiness_finish_queue(&desc->writes, error);
 }
 
-/* The same of becoming readable. Only after a failure is that not registered. */
+/* The same of becoming readable, which is registered already unless that failed; or of what is watched. */
 static int await_readable(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
+    unsigned interest = desc->flags & DESC_WATCHED ? INTEREST_WATCHED : INTEREST_READ;
 
-    if (!(desc->flags & DESC_ATTACHED) || (loop__posix(desc)->interest & INTEREST_READ))
+    if (!(desc->flags & DESC_ATTACHED) || (loop__posix(desc)->interest & interest))
         return 0;
-    return loop__readiness(loop)->change(loop, desc, loop__posix(desc)->interest | INTEREST_READ);
+    return loop__readiness(loop)->change(loop, desc, loop__posix(desc)->interest | interest);
 }
 
 static void run_queue(struct desc *desc, struct link *queue, unsigned direction)
@@ -269,6 +272,8 @@ static bool may_try(const struct op *op, bool first, bool ready)
         /* Asked of the system: the descriptor's user reads and writes behind our back. What waits to write stands behind reads
          * that have nothing to do with it, and no edge may be to come. */
         return first || (op->events & LOOP_WRITABLE);
+    case OP_EXIT:
+    case OP_CHANGE:
     case OP_CONNECT:
     case OP_SHUTDOWN:
         return first; /* they need no room */

@@ -19,14 +19,16 @@ enum interest {
     INTEREST_DISCONNECT = LOOP_DISCONNECT,   /* of poll handles only */
     INTEREST_PRIORITIZED = LOOP_PRIORITIZED, /* of poll handles only */
     INTEREST_LEVEL =
-        16 /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
+        16, /* of poll handles: the others are reported as long as they hold. Alone: registered, but silent */
+    INTEREST_WATCHED = 32 /* of DESC_WATCHED: the exit of the process, changes of the file */
 };
 
 /* What the engine keeps in desc->backend. */
 struct posix_desc {
     uint8_t interest; /* what is registered with the kernel; for descriptors of the caller a belief */
     uint8_t pending;  /* of a backend that gathers changes: those of `interest` that wait to go to the kernel */
-    uint16_t unread;  /* bytes that the last edge counted; 0: it did not say */
+    uint16_t
+        unread; /* bytes that the last edge counted, 0: it did not say. Of DESC_WATCHED: what was found and not yet told */
     uint32_t generation;
 };
 _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
@@ -37,6 +39,7 @@ struct readiness {
     int (*change)(loop_t *loop, struct desc *desc, unsigned interest);
     unsigned tcp_interest; /* what a TCP connection is registered for at first */
     bool owners_too;       /* the table below has every descriptor, not only those of the caller */
+    bool watches;          /* change() knows INTEREST_WATCHED */
     struct fd_table callers;
 };
 

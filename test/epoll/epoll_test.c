@@ -1,5 +1,7 @@
 /* What is peculiar to epoll: waits in whole milliseconds where the kernel knows no others, sockets that hang up before they are
  * connected, registrations that outlive their descriptor, and a set that is made anew because of them. */
+#include "internal.h"
+
 #include "fault_poll_fixture.h"
 
 #include <errno.h>
@@ -324,7 +326,26 @@ static void without_a_new_set_it_is_tried_again(void **state)
     }
 }
 
-LOOP_TEST_MAIN(TEST(without_nanosecond_waits_timers_are_still_never_early),
+/* ------------------------------------------------------------------------------------------- processes and files -- */
+
+static void processes_and_files_cannot_be_watched(void **state)
+{
+    static const unsigned kinds[] = {DESC_PROCESS, DESC_FILE};
+
+    (void)state;
+    loop = support_loop();
+    fault_begin();
+    for (int i = 0; i < 2; i++) {
+        struct desc desc;
+
+        assert_ok(loop__desc_init(loop, &desc, LOOP_DESC));
+        assert_int_equal(loop__desc_attach(&desc, 1, kinds[i]), LOOP_ENOTSUP);
+        loop__handle_forget(&desc.handle);
+    }
+    end();
+}
+
+LOOP_TEST_MAIN(TEST(processes_and_files_cannot_be_watched), TEST(without_nanosecond_waits_timers_are_still_never_early),
                TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_socket_that_is_not_connected_is_hung_up),
                TEST(a_registration_the_kernel_lost_is_made_again), TEST(the_set_that_a_host_watches_is_not_replaced),
                TEST(other_handles_live_through_an_early_close),
