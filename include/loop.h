@@ -739,9 +739,9 @@ struct loop_op {
  * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
  * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
  * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
- * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC
- * (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call.
- * Source: epoll_ctl(2).
+ * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE (files and directories;
+ * some devices; on macOS named FIFOs too); LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The
+ * handle is then as before the call. Source: epoll_ctl(2), kqueue(2).
  */
 LOOP_EXTERN int loop_desc_attach(loop_t *loop, loop_desc_t *desc, loop_os_fd_t fd, unsigned flags);
 
@@ -867,7 +867,7 @@ LOOP_EXTERN int loop_op_set_deadline(loop_op_t *op, uint64_t due);
 
 /* What a poll handle may wait for, beside LOOP_READABLE and LOOP_WRITABLE. */
 #define LOOP_DISCONNECT 4u  /* the peer has ended its direction, or the connection: sockets only */
-#define LOOP_PRIORITIZED 8u /* urgent data of a TCP connection, or an exceptional event of a device */
+#define LOOP_PRIORITIZED 8u /* urgent data of a TCP connection, or, on Linux, an exceptional event of a device */
 
 /* A descriptor that somebody else reads and writes: another library, above all. examples/curl_multi.c shows the use. */
 struct loop_poll {
@@ -879,12 +879,13 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
 
 /*
  * Prepares a descriptor for being polled, and makes it non-blocking. It stays the caller's: its owner closes the handle
- * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the number
- * next; but its own events may go on as long as a duplicate of it is open, until the handle is stopped. After loop_backend_fd()
- * was called they go on even then: the kernel cannot be told to forget them, and the loop never sleeps.
+ * first, then the descriptor. If the owner closes it early all the same, nobody else is disturbed, whatever gets the
+ * number next. Its own events end with that on kqueue. On Linux they may go on as long as a duplicate of it is open,
+ * until the handle is stopped; after loop_backend_fd() was called they go on even then: the kernel cannot be told to
+ * forget them, and the loop never sleeps.
  * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
  * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
- * call. Source: epoll_ctl(2).
+ * call. Source: epoll_ctl(2), kqueue(2).
  */
 LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
 
@@ -892,13 +893,14 @@ LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd)
  * Calls cb(poll, status, events), with status 0, in the dispatch phase, when the descriptor is ready for some of the events
  * asked for: the ones found. It is level-triggered: as long as that holds and nobody does anything about it, every turn
  * reports it again. An error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells.
- * As with poll(2), what was found may be over when it is reported: somebody else may have read.
+ * As with poll(2), what was found may be over when it is reported: somebody else may have read. A stream socket that is
+ * neither connected nor connecting is hung up on Linux, and quiet on kqueue.
  * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
  * A status other than 0, with events 0, tells that watching has ended and the handle has stopped: LOOP_EBADF, the descriptor
  * was closed early and its number is watched through another handle by now.
- * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_ENOMEM,
- * LOOP_ENOSPC; the handle is then as it was.
- * Source: epoll(7), poll(2).
+ * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_ENOTSUP
+ * (LOOP_PRIORITIZED, where the system tells nobody of urgent data: FreeBSD, NetBSD); LOOP_ENOMEM, LOOP_ENOSPC; the
+ * handle is then as it was. Source: epoll(7), kqueue(2), poll(2).
  */
 LOOP_EXTERN int loop_poll_start(loop_poll_t *poll, unsigned events, loop_poll_cb cb);
 
@@ -920,19 +922,22 @@ typedef void (*loop_drain_cb)(loop_tcp_t *tcp);
 /* A handle without a socket yet: bind, connect, open or accept gives it one. */
 LOOP_EXTERN int loop_tcp_init(loop_t *loop, loop_tcp_t *tcp);
 
-/* Takes over a socket: one that is connected (from accept, from another loop), bound or listening. It is made non-blocking
- * and close-on-exec, and closing the handle closes it. Errors: LOOP_EBUSY (the handle has a socket); LOOP_ENOTSOCK;
- * LOOP_EINVAL (not a stream socket); those of loop_desc_attach(). The socket is then still the caller's. */
+/* Takes over a socket: one that is connected (from accept, from another loop), bound or listening. It is made
+ * non-blocking and close-on-exec, and closing the handle closes it. Errors: LOOP_EBUSY (the handle has a socket);
+ * LOOP_ENOTSOCK; LOOP_EINVAL (not a stream socket); those of loop_desc_attach(). The socket is then still the caller's.
+ * On kqueue a connection is registered with the next wait: if there is no memory for that, what it then does first ends
+ * with LOOP_ENOMEM. */
 LOOP_EXTERN int loop_tcp_open(loop_tcp_t *tcp, loop_os_fd_t fd);
 
-#define LOOP_TCP_IPV6ONLY 1u  /* an IPv6 socket does not serve IPv4 too (it does by default, where the system can) */
-#define LOOP_TCP_REUSEPORT 2u /* several sockets share the port, the system spreads connections over them: socket(7) */
+#define LOOP_TCP_IPV6ONLY 1u /* an IPv6 socket does not serve IPv4 too (it does by default, where the system can) */
+#define LOOP_TCP_REUSEPORT                                                                                             \
+    2u /* several sockets share the port, the system spreads connections over them: Linux, FreeBSD, DragonFly */
 #define LOOP_TCP_NO_REUSEADDR                                                                                          \
     4u /* without SO_REUSEADDR, which is set by default (not on Windows, where it means theft) */
 
 /* Binds to an address of family AF_INET or AF_INET6; port 0 lets the system choose. Errors: LOOP_EADDRINUSE,
- * LOOP_EADDRNOTAVAIL, LOOP_EACCES, LOOP_EAFNOSUPPORT, LOOP_EINVAL (bound already), LOOP_ENOTSUP (REUSEPORT unknown here),
- * LOOP_EMFILE, … Source: bind(2), tcp(7). */
+ * LOOP_EADDRNOTAVAIL, LOOP_EACCES, LOOP_EAFNOSUPPORT, LOOP_EINVAL (bound already), LOOP_ENOTSUP (LOOP_TCP_REUSEPORT, on
+ * other systems), LOOP_EMFILE, … Source: bind(2), tcp(7). */
 LOOP_EXTERN int loop_tcp_bind(loop_tcp_t *tcp, const struct sockaddr *addr, unsigned flags);
 
 /*
@@ -1007,8 +1012,9 @@ LOOP_EXTERN int loop_tcp_is_writable(const loop_tcp_t *tcp);
 /* TCP_NODELAY: small writes are not held back. Errors: LOOP_EBADF (no socket yet). Source: tcp(7). */
 LOOP_EXTERN int loop_tcp_nodelay(loop_tcp_t *tcp, int enable);
 
-/* Keep-alive probes: after idle seconds of silence, every interval seconds, given up after count. Each of the three at least
- * 1 (ignored when enable is 0). Errors: LOOP_EBADF (no socket yet). Source: tcp(7). */
+/* Keep-alive probes: after idle seconds of silence, every interval seconds, given up after count. Each of the three at
+ * least 1 (ignored when enable is 0). On OpenBSD the three are checked, and the system's own times hold. Errors:
+ * LOOP_EBADF (no socket yet). Source: tcp(7), tcp(4). */
 LOOP_EXTERN int loop_tcp_keepalive(loop_tcp_t *tcp, int enable, unsigned idle, unsigned interval, unsigned count);
 
 /* The socket's own address, and its peer's. *len: room in bytes, then the length. Errors: LOOP_EBADF (no socket yet);
@@ -1043,13 +1049,14 @@ LOOP_EXTERN int loop_ip_port(const struct sockaddr *addr);
  *   before the host waits    limit its wait to loop_next_timeout()
  *   when either ends it      loop_run(loop, LOOP_RUN_NOWAIT)
  *
- * The descriptor, a real one of epoll(7), is readable from the moment when a turn would have something to do: an event
- * arrived, or a task was posted; and, once this function was called, a turn ended with work left, or a call outside of a turn
- * made work (an operation that completed at once, a handle that is closing, a started idle handle). Timers do not make it
- * readable. It stays the library's: watch it, and neither read nor close nor change it.
+ * The descriptor, a real one of epoll(7) or kqueue(2), is readable from the moment when a turn would have something to
+ * do: an event arrived, or a task was posted; and, once this function was called, a turn ended with work left, or a
+ * call outside of a turn made work (an operation that completed at once, a handle that is closing, a started idle
+ * handle). On kqueue it may be readable once more, with nothing to do. Timers do not make it readable. It stays the
+ * library's: watch it, and neither read nor close nor change it.
  * Once this function was called, LOOP_RUN_NOWAIT also makes its turn when nothing keeps the loop alive, so that handles
  * without a reference are served as long as the host runs. loop_fork() makes another descriptor.
- * LOOP_INVALID_FD where there is none (Windows), after a failed loop_fork(), and for NULL. Source: epoll(7).
+ * LOOP_INVALID_FD where there is none (Windows), after a failed loop_fork(), and for NULL. Source: epoll(7), kqueue(2).
  */
 LOOP_EXTERN loop_os_fd_t loop_backend_fd(loop_t *loop);
 
@@ -1060,8 +1067,9 @@ LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
 
 /*
  * Makes a loop usable in a child process after fork(2); without it the child may only leave the loop alone, because the
- * kernel's objects are the parent's too. To be called in the child before any other function on this loop, its handles and
- * operations, also from within a callback that forked. The parent notices nothing.
+ * kernel's objects are the parent's too (Linux), or are not there (kqueue). To be called in the child before any other
+ * function on this loop, its handles and operations, also from within a callback that forked. The parent notices
+ * nothing.
  *
  * The inherited objects are closed, with the registrations in them left as they are; new ones are made and every attached
  * descriptor is registered with them. Handles, started timers, operations in flight, posted tasks and everything queued go on
@@ -1080,7 +1088,7 @@ LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
  * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
  * objects: running it answers LOOP_EBADF, as does what needs a new registration; handles can be closed, nothing of the parent's
  * can be hit, and loop_fork() may be called again, which restores everything. LOOP_ECLOSED (inside loop_close()); LOOP_ENOTSUP
- * (Windows). Callbacks: none. Source: fork(2), epoll(7).
+ * (Windows). Callbacks: none. Source: fork(2), epoll(7), kqueue(2).
  */
 LOOP_EXTERN int loop_fork(loop_t *loop);
 

@@ -154,7 +154,12 @@ static void an_address_is_bound_once_unless_the_port_is_shared(void **state)
     assert_int_equal(loop_tcp_bind(&a, (struct sockaddr *)&addr, 0), LOOP_EADDRINUSE);
     assert_int_equal(loop_tcp_fd(&a), LOOP_INVALID_FD); /* nothing is left of it */
     addr = support_loopback();
-    assert_ok(loop_tcp_bind(&a, (struct sockaddr *)&addr, LOOP_TCP_REUSEPORT));
+    if (loop_tcp_bind(&a, (struct sockaddr *)&addr, LOOP_TCP_REUSEPORT) == LOOP_ENOTSUP) {
+        assert_int_equal(loop_tcp_fd(&a), LOOP_INVALID_FD);
+        support_finish(loop);
+        skip(); /* the system spreads connections over no listeners */
+    }
+    assert_true(loop_tcp_fd(&a) != LOOP_INVALID_FD);
     assert_int_equal(loop_tcp_bind(&a, (struct sockaddr *)&addr, 0), LOOP_EINVAL);
     assert_ok(loop_tcp_getsockname(&a, (struct sockaddr *)&addr, &length));
     assert_ok(loop_tcp_bind(&b, (struct sockaddr *)&addr, LOOP_TCP_REUSEPORT | LOOP_TCP_NO_REUSEADDR));

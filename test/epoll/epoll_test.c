@@ -1,5 +1,5 @@
-/* What is peculiar to epoll: waits in whole milliseconds where the kernel knows no others, registrations that outlive their
- * descriptor, and a set that is made anew because of them. */
+/* What is peculiar to epoll: waits in whole milliseconds where the kernel knows no others, sockets that hang up before they are
+ * connected, registrations that outlive their descriptor, and a set that is made anew because of them. */
 #include "internal.h"
 
 #include "fault_poll_fixture.h"
@@ -105,6 +105,27 @@ static void the_longest_timeout_is_one_the_system_takes(void **state)
     assert_int_equal(asked_timeout, 3);
     assert_int_equal(fired, 1);
     end();
+}
+
+/* ----------------------------------------------------------------------------------------------------- no connection -- */
+
+static void a_socket_that_is_not_connected_is_hung_up(void **state)
+{
+    int fd = support_nonblocking_socket();
+
+    (void)state;
+    begin_counting();
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    assert_ok(loop_poll_init(loop, &polls[0], fd));
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE | LOOP_DISCONNECT, note));
+    for (int i = 1; i <= 3; i++) {
+        turn();
+        assert_int_equal(reports[0], i);
+        assert_int_equal(seen[0], LOOP_READABLE | LOOP_DISCONNECT);
+    }
+    finish_counting();
+    assert_ok(close(fd));
 }
 
 /* ------------------------------------------------------------------------------------------------- lost registrations -- */
@@ -325,6 +346,7 @@ static void processes_and_files_cannot_be_watched(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(processes_and_files_cannot_be_watched), TEST(without_nanosecond_waits_timers_are_still_never_early),
-               TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_registration_the_kernel_lost_is_made_again),
-               TEST(the_set_that_a_host_watches_is_not_replaced), TEST(other_handles_live_through_an_early_close),
+               TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_socket_that_is_not_connected_is_hung_up),
+               TEST(a_registration_the_kernel_lost_is_made_again), TEST(the_set_that_a_host_watches_is_not_replaced),
+               TEST(other_handles_live_through_an_early_close),
                TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again))

@@ -37,7 +37,7 @@
 /* loop_fork() with so many sockets of the caller's and one connection: closes, and all. The kqueue of the parent is closed as if
  * it were inherited, because a test calls loop_fork() without a fork. A socket costs a look at its kind, and where SIGPIPE is a
  * matter of the socket, an option. */
-#ifdef MSG_NOSIGNAL
+#ifndef SOCKETS_NEED_NOSIGPIPE
 #define CALLS_OF_SOCKET 2
 #else
 #define CALLS_OF_SOCKET 3

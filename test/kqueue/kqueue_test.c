@@ -1,7 +1,8 @@
-/* What is peculiar to kqueue: changes that go with the wait and may fail there, a wake-up that older kernels do not have, a pipe
- * that is not registered because nobody reads it, long waits. */
+/* What is peculiar to kqueue: changes that go with the wait and may fail there, a wake-up that older kernels do not have, what
+ * is refused, a pipe that is not registered because nobody reads it, long waits. */
 #include "kqueue/kqueue.h"
 
+#include "backend_test.h"
 #include "fault_poll_fixture.h"
 
 #include <errno.h>
@@ -266,6 +267,53 @@ static void a_change_is_dropped_with_its_descriptor(void **state)
     assert_ok(close(peer));
 }
 
+/* ------------------------------------------------------------------------------------------- what is not registered -- */
+
+/* As macOS answers for some terminals, and others for devices that have no filters. */
+static void a_descriptor_that_the_kernel_refuses_is_not_pollable(void **state)
+{
+    static const int answers[] = {EINVAL, EPERM, ENODEV, EOPNOTSUPP};
+
+    (void)state;
+    begin_counting();
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        loop_desc_t desc;
+        loop_poll_t poll;
+        int fds[2];
+
+        assert_ok(pipe(fds));
+        fault_registrations(1, answers[i], 3);
+        assert_int_equal(loop_desc_attach(loop, &desc, fds[0], 0), LOOP_ENOTPOLLABLE);
+        assert_int_equal(loop_poll_init(loop, &poll, fds[0]), LOOP_ENOTPOLLABLE);
+        assert_int_equal(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+        assert_int_equal(loop_desc_attach(loop, &desc, fds[0], 0), LOOP_ENOTPOLLABLE);
+        assert_ok(loop_desc_attach(loop, &desc, fds[0], LOOP_DESC_OWNED)); /* from now on it is accepted */
+        assert_ok(loop_handle_close(&desc.handle, NULL));
+        turn();
+        assert_ok(close(fds[1]));
+    }
+    finish_counting();
+}
+
+/* A poll(2) of Linux would call it hung up. */
+static void a_socket_that_is_not_connected_is_quiet(void **state)
+{
+    int fd = support_nonblocking_socket();
+
+    (void)state;
+    backend_be_calm();
+    begin_counting();
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    assert_ok(loop_poll_init(loop, &polls[0], fd));
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE | LOOP_WRITABLE | LOOP_DISCONNECT, note));
+    turn();
+    assert_quiet();
+    assert_int_equal(reports[0], 0);
+    finish_counting();
+    assert_ok(close(fd));
+}
+
 /* -------------------------------------------------------------------------------------------------- pipes nobody reads -- */
 
 static int completions;
@@ -390,6 +438,8 @@ LOOP_TEST_MAIN(TEST(without_user_events_a_pipe_wakes), TEST(every_call_of_a_pipe
                TEST(a_pipe_that_woke_is_emptied_however_often_that_is_interrupted),
                TEST(a_connection_that_cannot_be_registered_says_so_and_tries_again), TEST(changes_go_with_the_wait),
                TEST(a_change_is_dropped_with_its_descriptor),
+               TEST(a_descriptor_that_the_kernel_refuses_is_not_pollable),
+               TEST(a_socket_that_is_not_connected_is_quiet),
                TEST(writing_to_a_pipe_that_nobody_reads_fails_whatever_registering_says),
                TEST(a_pipe_that_nobody_reads_is_reported_as_writable_in_every_poll),
                TEST(a_long_wait_is_made_of_some_that_every_system_takes))
