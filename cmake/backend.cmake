@@ -22,6 +22,12 @@ elseif(loop_backend STREQUAL "epoll" AND NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|
     message(FATAL_ERROR "loop: the epoll backend needs Linux, and this system is ${CMAKE_SYSTEM_NAME}.")
 endif()
 
+# Whether programs may use Mach ports: tests and examples of them are built there.
+set(loop_has_mach OFF)
+if(APPLE OR LOOP_KQSHIM STREQUAL "macos")
+    set(loop_has_mach ON)
+endif()
+
 # The kqueue backend on Linux, over the tests' own kqueue(2) that behaves like the one of that system.
 if(LOOP_KQSHIM AND NOT LOOP_KQSHIM MATCHES "^(macos|freebsd|netbsd9|netbsd|openbsd)$")
     message(FATAL_ERROR "loop: LOOP_KQSHIM '${LOOP_KQSHIM}' is unknown; use macos, freebsd, netbsd9, netbsd or openbsd.")

@@ -11,6 +11,7 @@ set(loop_core_sources
     src/handle.c
     src/host.c
     src/loop.c
+    src/machport.c
     src/metrics.c
     src/names.c
     src/op.c
@@ -50,6 +51,7 @@ set(loop_epoll_sources
 
 set(loop_kqueue_sources
     src/kqueue/kqueue.c
+    src/kqueue/machport.c
     src/kqueue/registration.c
 )
 

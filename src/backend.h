@@ -3,7 +3,7 @@
  * backend calls nothing else of the core. Porting the library means filling this table.
  *
  * A backend never calls user code. What it has to tell goes to the loop's ready queue through loop__op_finish() and
- * loop__desc_ready() or loop__desc_found(); the scheduler dispatches from there.
+ * loop__desc_ready() and their like; the scheduler dispatches from there.
  */
 #ifndef LOOP_BACKEND_H
 #define LOOP_BACKEND_H
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct desc;
+struct machport;
 struct op;
 
 /* What the core saw in its last read or accept on a descriptor. */
@@ -75,6 +76,11 @@ struct loop_backend {
      * changed. */
     int (*watch)(loop_t *loop, struct desc *desc, unsigned events);
 
+    /* NULL where there are no Mach ports. Calls loop__machport_found() in every poll in which the port has a message, until it is
+     * told to end (watched is false), which cannot fail, or has called loop__machport_lost(). LOOP_EEXIST: it watches that port
+     * already. On error nothing has changed. */
+    int (*watch_port)(loop_t *loop, struct machport *machport, bool watched);
+
     /* Goes on with a descriptor for which the backend itself had asked by loop__desc_ready(desc, TODO_RESUME). */
     void (*resume)(loop_t *loop, struct desc *desc);
 
@@ -119,6 +125,12 @@ static inline void loop__desc_ready(struct desc *desc, uint8_t todo);
 
 /* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
 void loop__desc_found(struct desc *desc, unsigned events);
+
+/* A message waits at the port: of a set the member, if that is known, else what is watched. */
+void loop__machport_found(struct machport *machport, loop_mach_port_t port);
+
+/* The port is gone, or does not belong to this process; it is not watched any more. */
+void loop__machport_lost(struct machport *machport);
 
 /* For this reason nothing would tell when the armed desc may be read: what its handle reads by itself ends with the error. */
 void loop__desc_unreadable(struct desc *desc, int error);

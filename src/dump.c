@@ -170,6 +170,8 @@ static void dump_handle(loop_handle_t *public_handle, void *arg)
         put_stream(line, (struct stream *)handle);
     if (handle->type == LOOP_POLL)
         put(line, " events=%u", (unsigned)((struct poll *)handle)->asked);
+    if (handle->type == LOOP_MACHPORT)
+        put(line, " port=%" PRIu32, ((struct machport *)handle)->port);
     end(line);
     if (desc != NULL) {
         dump_queue(line, &desc->reads);

@@ -8,7 +8,7 @@ static struct handle *handle_of(const loop_handle_t *handle)
 
 static bool type_known(uint8_t type)
 {
-    return type >= LOOP_TIMER && type <= LOOP_POLL;
+    return type >= LOOP_TIMER && type <= LOOP_MACHPORT;
 }
 
 int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type)
@@ -104,6 +104,8 @@ const char *loop_handle_type_name(loop_handle_type type)
         return "signal";
     case LOOP_POLL:
         return "poll";
+    case LOOP_MACHPORT:
+        return "machport";
     case LOOP_UNKNOWN_HANDLE:
         break;
     }
@@ -146,6 +148,9 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
         break;
     case LOOP_POLL:
         loop__poll_close((struct poll *)handle);
+        break;
+    case LOOP_MACHPORT:
+        loop__machport_close((struct machport *)handle);
         break;
     default:
         loop__phase_close((struct phase_handle *)handle);

@@ -175,6 +175,10 @@ void loop__poll_dispatch(struct poll *poll);
 void loop__poll_lost(struct poll *poll);
 void loop__poll_close(struct poll *poll);
 
+/* machport.c; src/backend.h has what backends call */
+void loop__machport_dispatch(struct machport *machport);
+void loop__machport_close(struct machport *machport);
+
 /* pool.c: threads and queues */
 /* A pool for one loop, which uses it from now on. LOOP_ENOMEM, LOOP_EAGAIN. */
 int loop__pool_create_own(loop_pool_t **pool, const loop_allocator_t *allocator);

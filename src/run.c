@@ -135,25 +135,25 @@ LOOP_INLINE int wait_for_events(loop_t *loop, uint64_t end)
 
 /* ---------------------------------------------------------------------------------------------------------- dispatch -- */
 
-LOOP_APART static void dispatch_desc(struct desc *desc)
+LOOP_APART static void dispatch_handle(struct ready *ready)
 {
-    if (desc->ready.kind == READY_POLL)
-        loop__poll_dispatch((struct poll *)desc);
+    if (ready->kind == READY_POLL)
+        loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
+    else if (ready->kind == READY_MACHPORT)
+        loop__machport_dispatch(CONTAINER_OF(ready, struct machport, ready));
     else
-        loop__desc_dispatch(desc);
+        loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
 }
 
 LOOP_INLINE void dispatch_one(struct ready *ready)
 {
-    struct desc *desc = CONTAINER_OF(ready, struct desc, ready);
-
     if (ready->kind == READY_OP) {
         loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         ready->todo = 0;
-        loop__stream_readable((struct stream *)desc);
+        loop__stream_readable(CONTAINER_OF(ready, struct stream, desc.ready));
     } else {
-        dispatch_desc(desc);
+        dispatch_handle(ready);
     }
 }
 

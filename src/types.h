@@ -23,14 +23,15 @@
 enum ready_kind {
     READY_OP,
     READY_DESC,
-    READY_POLL
+    READY_POLL,
+    READY_MACHPORT
 };
 
 /* Stands in loop->ready. READY_OP is 0, as the caller's zeroed operations are. */
 struct ready {
     struct link link;
     uint8_t kind;
-    uint8_t todo; /* of a descriptor: enum desc_todo */
+    uint8_t todo; /* of a descriptor: enum desc_todo; of a Mach port: whether it stands there */
 };
 
 /* --------------------------------------------------------------------------------------------------------- handles -- */
@@ -230,6 +231,18 @@ struct poll {
     uint8_t found; /* of these, what was found and not yet reported */
 };
 FITS(struct poll, loop_poll_t);
+
+struct machport {
+    struct handle handle;
+    struct ready ready;
+    struct link backend; /* the backend's, while it watches */
+    loop_machport_cb cb;
+    loop_mach_port_t port;
+    loop_mach_port_t found; /* of a set the member that has a message */
+    bool watched;           /* by the backend */
+    bool lost;              /* the port is gone, which is still to be told */
+};
+FITS(struct machport, loop_machport_t);
 
 enum stream_flag {
     STREAM_BOUND = 1,

@@ -286,6 +286,20 @@ static void check_phase_handle(struct tally *tally, struct phase_handle *handle,
     tally->phases[phase] += active;
 }
 
+static void check_machport(struct tally *tally, const struct machport *machport)
+{
+    bool active = (machport->handle.flags & HANDLE_ACTIVE) != 0;
+
+    HOLDS(machport->ready.kind == READY_MACHPORT, machport);
+    HOLDS((machport->watched || machport->lost) == active && !(machport->watched && machport->lost), machport);
+    HOLDS(active || machport->ready.todo == 0, machport);
+    HOLDS(!machport->lost || machport->ready.todo != 0, machport);
+    if (machport->ready.todo != 0) {
+        check_linked(&machport->ready.link);
+        tally->ready_descs++;
+    }
+}
+
 static void check_handle(struct tally *tally, struct handle *handle)
 {
     bool closing = (handle->flags & HANDLE_CLOSING) != 0;
@@ -317,6 +331,9 @@ static void check_handle(struct tally *tally, struct handle *handle)
     case LOOP_ASYNC:
     case LOOP_SIGNAL:
         check_async(tally, (struct async *)handle);
+        break;
+    case LOOP_MACHPORT:
+        check_machport(tally, (struct machport *)handle);
         break;
     default:
         HOLDS(loop__desc_of(handle) != NULL, handle);

@@ -52,6 +52,7 @@ static void handle_types_have_names(void **state)
     assert_string_equal(loop_handle_type_name(LOOP_TCP), "tcp");
     assert_string_equal(loop_handle_type_name(LOOP_SIGNAL), "signal");
     assert_string_equal(loop_handle_type_name(LOOP_POLL), "poll");
+    assert_string_equal(loop_handle_type_name(LOOP_MACHPORT), "machport");
     assert_string_equal(loop_handle_type_name(LOOP_UNKNOWN_HANDLE), "unknown");
 }
 

@@ -99,6 +99,7 @@ static int backend_init(loop_t *loop)
         .change = loop__registration_change, .tcp_interest = INTEREST_READ, .owners_too = true, .watches = true};
     backend->anew = false;
     backend->nchanges = 0;
+    list_init(&backend->machports);
     error = objects_open(backend);
     if (error != 0) {
         loop__free(loop, backend);
@@ -130,9 +131,14 @@ static int backend_fork(loop_t *loop)
         error = loop__readiness_reattach(loop);
         backend->anew = false;
     }
-    if (error != 0)
+    if (error != 0) {
         objects_close(backend);
-    return error;
+        return error;
+    }
+#ifdef EVFILT_MACHPORT
+    loop__machports_forked(loop);
+#endif
+    return 0;
 }
 
 static loop_os_fd_t backend_fd(const loop_t *loop)
@@ -271,6 +277,12 @@ static void take(loop_t *loop, const struct kevent *event)
         loop__registration_error(loop, event);
         return;
     }
+#ifdef EVFILT_MACHPORT
+    if (loop__kevent_udata(event) == TAG_MACHPORT) {
+        loop__machport_event(loop, event);
+        return;
+    }
+#endif
     desc = loop__registration_owner(loop__kqueue(loop), event);
     if (desc == NULL)
         loop__registration_delete(loop__kqueue(loop), event); /* deregistering it had failed */
@@ -334,6 +346,9 @@ const struct loop_backend loop__backend = {
     .cancel = loop__readiness_cancel,
     .arm = loop__readiness_arm,
     .watch = loop__readiness_watch,
+#ifdef EVFILT_MACHPORT
+    .watch_port = loop__machport_watch,
+#endif
     .resume = loop__readiness_resume,
     .poll = backend_poll,
     .wake = backend_wake,

@@ -1,6 +1,6 @@
 /*
- * The kqueue backend, of two parts: registration.c has the changes, and how they get to the kernel; kqueue.c life, wait and
- * wake. What becomes of an event is the readiness engine's business.
+ * The kqueue backend, of three parts: registration.c has the changes, and how they get to the kernel; kqueue.c life, wait and
+ * wake; machport.c the Mach ports. What becomes of an event of a descriptor is the readiness engine's business.
  *
  * Kernel facts it rests on, kqueue(2) of macOS, FreeBSD, NetBSD, OpenBSD and DragonFly, where they agree:
  *   a. A registration is a number and a filter. close() ends those of its number, in all kqueues, and takes their events back,
@@ -29,6 +29,7 @@
 /* What an event says about its descriptor: a pointer (low bits 0), or the generation of a descriptor of the caller. */
 #define TAG_CALLER 1u
 #define TAG_WAKE 2u
+#define TAG_MACHPORT 3u /* the port's name tells which */
 #define TAG_MASK 3u
 
 /* Beside the directions in posix_desc.pending: no filter for reading can be registered. */
@@ -37,9 +38,10 @@
 struct kqueue_backend {
     struct readiness readiness; /* first: the engine looks for it here */
     int fd;
-    uint64_t process; /* which made fd (fact f) */
-    int wake_pipe[2]; /* where there is no EVFILT_USER */
-    bool anew;        /* everything is being registered once more, and each error counts at once */
+    uint64_t process;      /* which made fd (fact f) */
+    int wake_pipe[2];      /* where there is no EVFILT_USER */
+    struct link machports; /* that are watched */
+    bool anew;             /* everything is being registered once more, and each error counts at once */
     int nchanges;
     struct kevent changes[CHANGES_PER_WAIT]; /* they go with the next wait */
     struct kevent events[EVENTS_PER_WAIT];
@@ -92,6 +94,15 @@ void loop__registration_submitted(struct kqueue_backend *backend);
 
 /* Forgets them. */
 void loop__registration_drop_all(struct kqueue_backend *backend);
+
+/* struct loop_backend: see there. */
+int loop__machport_watch(loop_t *loop, struct machport *machport, bool watched);
+
+/* An event of EVFILT_MACHPORT. */
+void loop__machport_event(loop_t *loop, const struct kevent *event);
+
+/* In a child process, which has inherited no port. */
+void loop__machports_forked(loop_t *loop);
 
 /* The descriptor of an event, if it is there still. */
 struct desc *loop__registration_owner(struct kqueue_backend *backend, const struct kevent *event);

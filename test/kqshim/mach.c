@@ -17,7 +17,9 @@ struct message {
 
 struct port {
     mach_port_name_t name; /* MACH_PORT_NULL: this slot is free */
-    bool alive;            /* its receive right exists; without it, the name is dead */
+    mach_port_name_t set;  /* of which it is a member, MACH_PORT_NULL: none */
+    bool is_set;
+    bool alive; /* its receive right exists; without it, the name is dead */
     unsigned send_rights;
     struct message *first;
     unsigned queued;
@@ -55,6 +57,34 @@ static struct port *find_alive(mach_port_name_t name)
     return port != NULL && port->alive ? port : NULL;
 }
 
+/* The next message of a port, or of the members of a set. NULL: none waits. */
+static struct port *find_message(struct port *port)
+{
+    if (!port->is_set)
+        return port->first != NULL ? port : NULL;
+    for (unsigned i = 0; i < PORTS; i++) {
+        if (ports[i].name != MACH_PORT_NULL && ports[i].set == port->name && ports[i].first != NULL)
+            return &ports[i];
+    }
+    return NULL;
+}
+
+/* Of a port also for the set that it is in. */
+static void recheck(mach_port_name_t name)
+{
+    const struct port *port;
+    mach_port_name_t set;
+    sigset_t mask;
+
+    enter(&mask);
+    port = find(name);
+    set = port != NULL ? port->set : MACH_PORT_NULL;
+    leave(&mask);
+    kqshim_recheck_pair(name, EVFILT_MACHPORT);
+    if (set != MACH_PORT_NULL)
+        kqshim_recheck_pair(set, EVFILT_MACHPORT);
+}
+
 static void free_messages(struct port *port)
 {
     while (port->first != NULL) {
@@ -71,6 +101,11 @@ static void free_messages(struct port *port)
 static void die(struct port *port)
 {
     free_messages(port);
+    for (unsigned i = 0; port->is_set && i < PORTS; i++) {
+        if (ports[i].set == port->name)
+            ports[i].set = MACH_PORT_NULL;
+    }
+    port->set = MACH_PORT_NULL;
     port->alive = false;
     if (port->send_rights == 0)
         port->name = MACH_PORT_NULL;
@@ -89,7 +124,7 @@ static kern_return_t release_send_rights(struct port *port, unsigned count)
 
 /* Ports */
 
-static kern_return_t allocate(mach_port_name_t *name)
+static kern_return_t allocate(mach_port_name_t *name, bool is_set)
 {
     for (unsigned i = 0; i < PORTS; i++) {
         unsigned slot = ++names_given % PORTS;
@@ -99,6 +134,7 @@ static kern_return_t allocate(mach_port_name_t *name)
             continue;
         memset(port, 0, sizeof(*port));
         port->name = *name = (names_given << 8) | 3u;
+        port->is_set = is_set;
         port->alive = true;
         return KERN_SUCCESS;
     }
@@ -112,10 +148,10 @@ KQSHIM_PUBLIC kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right
 
     if (task != mach_task_self())
         return KERN_INVALID_TASK;
-    if (right != MACH_PORT_RIGHT_RECEIVE)
+    if (right != MACH_PORT_RIGHT_RECEIVE && right != MACH_PORT_RIGHT_PORT_SET)
         return KERN_INVALID_VALUE;
     enter(&mask);
-    result = allocate(name);
+    result = allocate(name, right == MACH_PORT_RIGHT_PORT_SET);
     leave(&mask);
     return result;
 }
@@ -135,7 +171,7 @@ KQSHIM_PUBLIC kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_n
     port = find_alive(name);
     if (port == NULL)
         result = KERN_INVALID_NAME;
-    else if (type == MACH_MSG_TYPE_COPY_SEND && port->send_rights == 0)
+    else if (port->is_set || (type == MACH_MSG_TYPE_COPY_SEND && port->send_rights == 0))
         result = KERN_INVALID_RIGHT;
     else
         port->send_rights++;
@@ -149,8 +185,8 @@ static kern_return_t change_refs(mach_port_name_t name, mach_port_right_t right,
 
     if (port == NULL)
         return KERN_INVALID_NAME;
-    if (right == MACH_PORT_RIGHT_RECEIVE) {
-        if (!port->alive)
+    if (right == MACH_PORT_RIGHT_RECEIVE || right == MACH_PORT_RIGHT_PORT_SET) {
+        if (!port->alive || port->is_set != (right == MACH_PORT_RIGHT_PORT_SET))
             return KERN_INVALID_RIGHT;
         if (delta == -1)
             die(port);
@@ -216,6 +252,48 @@ KQSHIM_PUBLIC kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t
     return result;
 }
 
+static kern_return_t move(mach_port_name_t name, mach_port_name_t set_name, bool in)
+{
+    struct port *port = find_alive(name);
+    const struct port *set = find_alive(set_name);
+
+    if (port == NULL || set == NULL)
+        return KERN_INVALID_NAME;
+    if (port->is_set || !set->is_set)
+        return KERN_INVALID_RIGHT;
+    if (in && port->set != MACH_PORT_NULL)
+        return port->set == set_name ? KERN_ALREADY_IN_SET : KERN_NO_SPACE;
+    if (!in && port->set != set_name)
+        return KERN_NOT_IN_SET;
+    port->set = in ? set_name : MACH_PORT_NULL;
+    return KERN_SUCCESS;
+}
+
+static kern_return_t move_and_tell(ipc_space_t task, mach_port_name_t name, mach_port_name_t set, bool in)
+{
+    sigset_t mask;
+    kern_return_t result;
+
+    if (task != mach_task_self())
+        return KERN_INVALID_TASK;
+    enter(&mask);
+    result = move(name, set, in);
+    (void)pthread_cond_broadcast(&changed);
+    leave(&mask);
+    kqshim_recheck_pair(set, EVFILT_MACHPORT);
+    return result;
+}
+
+KQSHIM_PUBLIC kern_return_t mach_port_insert_member(ipc_space_t task, mach_port_name_t name, mach_port_name_t set)
+{
+    return move_and_tell(task, name, set, true);
+}
+
+KQSHIM_PUBLIC kern_return_t mach_port_extract_member(ipc_space_t task, mach_port_name_t name, mach_port_name_t set)
+{
+    return move_and_tell(task, name, set, false);
+}
+
 /* Messages */
 
 /* Gives the lock up until something changed. False: the time is over; end NULL is never. */
@@ -264,7 +342,7 @@ static mach_msg_return_t copy(const mach_msg_header_t *header, mach_msg_size_t s
 /* Whether the sender may send with a right of this type. */
 static mach_msg_return_t check_right(const struct port *port, mach_msg_type_name_t type)
 {
-    if (port == NULL)
+    if (port == NULL || port->is_set)
         return MACH_SEND_INVALID_DEST;
     switch (type) {
     case MACH_MSG_TYPE_MAKE_SEND:
@@ -350,7 +428,7 @@ static mach_msg_return_t send_message(const mach_msg_header_t *header, mach_msg_
         free(message);
         return result;
     }
-    kqshim_recheck_pair(header->msgh_remote_port, EVFILT_MACHPORT);
+    recheck(header->msgh_remote_port);
     return MACH_MSG_SUCCESS;
 }
 
@@ -359,10 +437,11 @@ static struct message *dequeue(mach_port_name_t name, mach_msg_header_t *header,
                                const struct timespec *end, mach_msg_return_t *result)
 {
     struct port *port = find_alive(name);
+    struct port *owner = NULL;
     struct message *message;
 
     *result = MACH_RCV_INVALID_NAME;
-    while (port != NULL && port->first == NULL) {
+    while (port != NULL && (owner = find_message(port)) == NULL) {
         if (!wait_until(end)) {
             *result = MACH_RCV_TIMED_OUT;
             return NULL;
@@ -372,15 +451,15 @@ static struct message *dequeue(mach_port_name_t name, mach_msg_header_t *header,
     }
     if (port == NULL)
         return NULL;
-    message = port->first;
+    message = owner->first;
     *result = message->size + sizeof(mach_msg_trailer_t) > limit ? MACH_RCV_TOO_LARGE : MACH_MSG_SUCCESS;
     if (*result != MACH_MSG_SUCCESS && keep) {
         if (limit >= sizeof(*header))
             header->msgh_size = message->size;
         return NULL;
     }
-    port->first = message->next;
-    port->queued--;
+    owner->first = message->next;
+    owner->queued--;
     (void)pthread_cond_broadcast(&changed);
     return message;
 }
@@ -428,19 +507,19 @@ KQSHIM_PUBLIC mach_msg_return_t mach_msg(mach_msg_header_t *message, mach_msg_op
 
 static bool check(struct kqshim_kq *kq, struct kqshim_knote *kn)
 {
-    const struct port *port;
-    bool ready;
+    struct port *port;
+    const struct port *owner;
 
     (void)kq;
     (void)pthread_mutex_lock(&lock);
     port = find_alive((mach_port_name_t)kn->ident);
-    ready = port == NULL || port->first != NULL;
+    owner = port != NULL ? find_message(port) : NULL;
     kn->eof = port == NULL;
+    kn->data = owner != NULL ? (int64_t)owner->name : 0;
     (void)pthread_mutex_unlock(&lock);
     if (kn->eof)
         kn->flags |= EV_ONESHOT;
-    kn->data = (int64_t)kn->ident;
-    return ready;
+    return kn->eof || owner != NULL;
 }
 
 static int attach(struct kqshim_kq *kq, struct kqshim_knote *kn)

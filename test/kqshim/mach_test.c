@@ -172,6 +172,35 @@ static void another_thread_sends(void **state)
     close_kq();
 }
 
+static void a_set_names_the_member(void **state)
+{
+    mach_port_t set;
+
+    (void)state;
+    open_kq();
+    open_port();
+    assert_int_equal(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &set), KERN_SUCCESS);
+    assert_int_equal(mach_port_insert_member(mach_task_self(), port, set), KERN_SUCCESS);
+    assert_int_equal(mach_port_insert_member(mach_task_self(), port, set), KERN_ALREADY_IN_SET);
+    assert_int_equal(change((int)set, EVFILT_MACHPORT, EV_ADD), 0);
+    assert_none();
+    post(1);
+    assert_int_equal(collect(16, SOON), 1);
+    assert_int_equal(events[0].ident, set);
+    assert_int_equal(events[0].data, port);
+    assert_fetched(1);
+    assert_none();
+    assert_int_equal(mach_port_extract_member(mach_task_self(), port, set), KERN_SUCCESS);
+    post(2);
+    assert_none();
+    assert_int_equal(mach_port_mod_refs(mach_task_self(), set, MACH_PORT_RIGHT_PORT_SET, -1), KERN_SUCCESS);
+    assert_int_equal(collect(16, SOON), 1);
+    assert_true((events[0].flags & EV_EOF) != 0);
+    assert_none();
+    close_port();
+    close_kq();
+}
+
 LOOP_TEST_MAIN(TEST(a_message_is_reported_until_it_is_fetched), TEST(a_message_that_waits_is_reported),
                TEST(an_unknown_port_cannot_be_watched), TEST(a_full_queue_holds_the_sender),
-               TEST(a_large_message_can_be_kept), TEST(another_thread_sends))
+               TEST(a_large_message_can_be_kept), TEST(another_thread_sends), TEST(a_set_names_the_member))

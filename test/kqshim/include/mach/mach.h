@@ -1,6 +1,6 @@
 /*
- * The little of <mach/mach.h> that watching a port needs, over queues in memory: ports, their rights, messages without
- * descriptors; no port sets, no other tasks. The values are our own.
+ * The little of <mach/mach.h> that watching a port needs, over queues in memory. Ports, messages without descriptors and
+ * rights of this process; a port is in one set at the most; no other tasks. The values are our own.
  */
 #ifndef KQSHIM_MACH_H
 #define KQSHIM_MACH_H
@@ -28,12 +28,15 @@ typedef uint32_t mach_msg_type_name_t;
 #define KERN_INVALID_TASK 16
 #define KERN_INVALID_RIGHT 17
 #define KERN_INVALID_VALUE 18
+#define KERN_ALREADY_IN_SET 11
+#define KERN_NOT_IN_SET 12
 
 #define MACH_PORT_NULL ((mach_port_t)0)
 #define MACH_PORT_DEAD ((mach_port_t)~0u)
 
 #define MACH_PORT_RIGHT_SEND ((mach_port_right_t)0)
 #define MACH_PORT_RIGHT_RECEIVE ((mach_port_right_t)1)
+#define MACH_PORT_RIGHT_PORT_SET ((mach_port_right_t)3)
 #define MACH_PORT_RIGHT_DEAD_NAME ((mach_port_right_t)4)
 
 #define MACH_MSG_TYPE_MOVE_SEND 17u
@@ -94,6 +97,8 @@ kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name);
 kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
                                  mach_port_delta_t delta);
 kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name);
+kern_return_t mach_port_insert_member(ipc_space_t task, mach_port_name_t name, mach_port_name_t set);
+kern_return_t mach_port_extract_member(ipc_space_t task, mach_port_name_t name, mach_port_name_t set);
 
 mach_msg_return_t mach_msg(mach_msg_header_t *message, mach_msg_option_t option, mach_msg_size_t send_size,
                            mach_msg_size_t receive_limit, mach_port_name_t receive_name, mach_msg_timeout_t timeout,
