@@ -18,6 +18,13 @@
 #define SOCKETS_NEED_NOSIGPIPE
 #endif
 
+/* OpenBSD keeps IPv6 and IPv4 apart, and refuses to be told otherwise. */
+#if defined(__OpenBSD__)
+#define IPV6_IS_APART true
+#else
+#define IPV6_IS_APART false
+#endif
+
 /* Several listeners on one port: the kernel spreads connections over them. FreeBSD has an option of its own for it; elsewhere
  * SO_REUSEPORT gives all to the last one. */
 #if defined(SO_REUSEPORT_LB)

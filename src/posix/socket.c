@@ -17,6 +17,15 @@ static int set_option(int fd, int level, int name, int value)
     return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
 }
 
+void loop__pipe_without_sigpipe(loop_os_fd_t fd)
+{
+#ifdef F_SETNOSIGPIPE
+    (void)loop__sys.fcntl(fd, F_SETNOSIGPIPE, 1);
+#else
+    (void)fd;
+#endif
+}
+
 int loop__socket_without_sigpipe(loop_os_fd_t fd)
 {
 #ifdef SOCKETS_NEED_NOSIGPIPE
@@ -202,7 +211,7 @@ int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned fla
         error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (error == 0 && (flags & LOOP_TCP_REUSEPORT))
         error = spread_port(fd);
-    if (error == 0 && addr->sa_family == AF_INET6)
+    if (error == 0 && addr->sa_family == AF_INET6 && !IPV6_IS_APART)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & LOOP_TCP_IPV6ONLY) != 0);
     if (error != 0)
         return error;
