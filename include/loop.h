@@ -378,9 +378,9 @@ LOOP_EXTERN int loop_handle_unref(loop_handle_t *handle);
 /* 1 or 0; 0 for NULL. */
 LOOP_EXTERN int loop_handle_has_ref(const loop_handle_t *handle);
 
-/* 1 while the handle does something: a started timer, prepare, check, idle, signal, poll or Mach port; an async until it is
- * closed; a TCP handle that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for NULL and for
- * closing ones. */
+/* 1 while the handle does something: a started timer, prepare, check, idle, signal, poll or Mach port; an async until
+ * it is closed; a TCP handle that listens, connects or reads; a descriptor with an operation in flight. Else 0; 0 for
+ * NULL and for closing ones. */
 LOOP_EXTERN int loop_handle_is_active(const loop_handle_t *handle);
 
 /* 1 from loop_handle_close() on, else 0. */
@@ -911,14 +911,14 @@ LOOP_EXTERN int loop_poll_start(loop_poll_t *poll, unsigned events, loop_poll_cb
 /* Stops: no callback comes after it, also when events were found already. One that is not started stays so. */
 LOOP_EXTERN int loop_poll_stop(loop_poll_t *poll);
 
-/* ------------------------------------------------------------------------------------------------------ Mach ports -- */
+/* ---------------------------------------------------------------------------------------------------- Mach ports -- */
 
 /* A mach_port_t, for programs that do not include <mach/mach.h>. */
 typedef uint32_t loop_mach_port_t;
 
 /*
- * A Mach port of this task, or a set of ports, watched for messages: macOS only. Elsewhere the functions are there, so that
- * programs need no conditional, and answer LOOP_ENOTSUP. examples/machport.c shows the use.
+ * A Mach port of this task, or a set of ports, watched for messages: macOS only. Elsewhere the functions are there, so
+ * that programs need no conditional, and answer LOOP_ENOTSUP. examples/machport.c shows the use.
  */
 struct loop_machport {
     loop_handle_t handle;
@@ -928,27 +928,27 @@ struct loop_machport {
 typedef void (*loop_machport_cb)(loop_machport_t *machport, int status, loop_mach_port_t port);
 
 /*
- * Prepares a port for being watched: the name of a receive right or of a port set. The right stays the caller's, who closes
- * the handle first and gives the right up afterwards; what happens if not stands at loop_machport_start().
- * Errors: LOOP_EINVAL (no name: MACH_PORT_NULL or MACH_PORT_DEAD); LOOP_ENOTSUP (no Mach ports here); LOOP_ECLOSED. Whether
- * there is such a port, starting tells.
+ * Prepares a port for being watched: the name of a receive right or of a port set. The right stays the caller's, who
+ * closes the handle first and gives the right up afterwards; what happens if not stands at loop_machport_start().
+ * Errors: LOOP_EINVAL (no name: MACH_PORT_NULL or MACH_PORT_DEAD); LOOP_ENOTSUP (no Mach ports here); LOOP_ECLOSED.
+ * Whether there is such a port, starting tells.
  */
 LOOP_EXTERN int loop_machport_init(loop_t *loop, loop_machport_t *machport, loop_mach_port_t port);
 
 /*
- * Calls cb(machport, 0, port) in the dispatch phase of every turn in which a message waits; it is level-triggered, like a poll
- * handle. port is the one that has the message: of a set the member, if the system tells it, else what is watched. Receiving
- * is the callback's business: mach_msg() with MACH_RCV_MSG | MACH_RCV_TIMEOUT and a time of 0, because somebody else may have
- * received the message meanwhile. How many it receives is its choice; for the rest the next turn calls again.
- * Starting a started handle replaces the callback.
- * A status other than 0 tells that watching has ended and the handle has stopped, port being what was watched: LOOP_EBADF, the
- * receive right or the set was destroyed or moved to another task. That disturbs nobody else, and the handle may be started
- * again if the name stands for a port again. After loop_fork() every started handle of the child is told so, because no port
- * is inherited.
- * Errors, with which the handle stays as it was: LOOP_EINVAL (cb is NULL); LOOP_EEXIST (watched by this loop through another
- * handle, which is so until that one was told that its port is gone); LOOP_ENOENT (the task has no right of that name);
- * LOOP_ENOTSUP (no right to receive, or a port that the system does not let be watched; no Mach ports here); LOOP_ENOMEM;
- * LOOP_EBADF (after a failed loop_fork(), too).
+ * Calls cb(machport, 0, port) in the dispatch phase of every turn in which a message waits; it is level-triggered, like
+ * a poll handle. port is the one that has the message: of a set the member, if the system tells it, else what is
+ * watched. Receiving is the callback's business: mach_msg() with MACH_RCV_MSG | MACH_RCV_TIMEOUT and a time of 0,
+ * because somebody else may have received the message meanwhile. How many it receives is its choice; for the rest the
+ * next turn calls again. Starting a started handle replaces the callback.
+ * A status other than 0 tells that watching has ended and the handle has stopped, port being what was watched:
+ * LOOP_EBADF, the receive right or the set was destroyed or moved to another task. That disturbs nobody else, and the
+ * handle may be started again if the name stands for a port again. After loop_fork() every started handle of the child
+ * is told so, because no port is inherited.
+ * Errors, with which the handle stays as it was: LOOP_EINVAL (cb is NULL); LOOP_EEXIST (watched by this loop through
+ * another handle, which is so until that one was told that its port is gone); LOOP_ENOENT (the task has no right of
+ * that name); LOOP_ENOTSUP (no right to receive, or a port that the system does not let be watched; no Mach ports
+ * here); LOOP_ENOMEM; LOOP_EBADF (after a failed loop_fork(), too).
  * Source: kqueue(2), EVFILT_MACHPORT; mach_msg().
  */
 LOOP_EXTERN int loop_machport_start(loop_machport_t *machport, loop_machport_cb cb);
@@ -1133,6 +1133,7 @@ LOOP_EXTERN int64_t loop_next_timeout(loop_t *loop);
  * If a connect in flight fails, the system tells one of the two why; the other gets LOOP_ENOTCONN.
  * A call of loop_post() that another thread was in the middle of may or may not have posted; that thread is not in the child.
  * Work that was queued waits for threads of the child, work that was running completes with LOOP_ECANCELED there.
+ * Mach ports are not inherited: their started handles stop, and their callbacks say so.
  *
  * Errors: LOOP_EMFILE, LOOP_ENFILE, LOOP_ENOMEM, LOOP_ENOSPC (the system's limit of watches). The loop then has no kernel
  * objects: running it answers LOOP_EBADF, as does what needs a new registration; handles can be closed, nothing of the parent's

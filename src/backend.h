@@ -76,9 +76,9 @@ struct loop_backend {
      * changed. */
     int (*watch)(loop_t *loop, struct desc *desc, unsigned events);
 
-    /* NULL where there are no Mach ports. Calls loop__machport_found() in every poll in which the port has a message, until it is
-     * told to end (watched is false), which cannot fail, or has called loop__machport_lost(). LOOP_EEXIST: it watches that port
-     * already. On error nothing has changed. */
+    /* NULL where there are no Mach ports. Calls loop__machport_found() in every poll in which the port has a message,
+     * until it is told to end (watched is false), which cannot fail, or has called loop__machport_lost(). LOOP_EEXIST:
+     * it watches that port already. On error nothing has changed. */
     int (*watch_port)(loop_t *loop, struct machport *machport, bool watched);
 
     /* Goes on with a descriptor for which the backend itself had asked by loop__desc_ready(desc, TODO_RESUME). */

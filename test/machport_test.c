@@ -1,6 +1,6 @@
 /*
- * Mach port handles, over a stand-in for the backend's part, so that their life is the same on every system; and what the
- * functions say where there are no ports. test/kqueue/machport_test.c has real ones.
+ * Mach port handles, over a stand-in for the backend's part, so that their life is the same on every system; and what
+ * the functions say where there are no ports. test/kqueue/machport_test.c has real ones.
  */
 #include "support.h"
 
@@ -15,7 +15,7 @@ static int reports[PORTS];
 static int last_status[PORTS];
 static loop_mach_port_t last_port[PORTS];
 
-/* ----------------------------------------------------------------------------------------------------- the stand-in -- */
+/* -------------------------------------------------------------------------------------------------- the stand-in -- */
 
 static struct loop_backend stand_in;
 static int (*real_poll)(loop_t *loop, int64_t timeout);
@@ -114,7 +114,7 @@ static void turn(void)
     support_check(loop);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the rows -- */
+/* ------------------------------------------------------------------------------------------------------ the rows -- */
 
 static void where_there_are_no_ports_the_functions_say_so(void **state)
 {

@@ -1,9 +1,10 @@
 /*
  * Mach ports in a kqueue, as macOS has them. The facts of kqueue.h hold, and:
- *   - A port is reported as long as a message waits, unless EV_CLEAR asks otherwise; data is the name of the one that has the
- *     message, which matters if a set is watched.
+ *   - A port is reported as long as a message waits, unless EV_CLEAR asks otherwise; data is the name of the one that
+ *     has the message, which matters if a set is watched.
  *   - When the right to receive leaves the task there is a last event, with EV_EOF, and the registration is gone.
- *   - Names are given anew, to other ports; so an event is that of the handle that watches a port of its name, if there is one.
+ *   - Names are given anew, to other ports; so an event is that of the handle that watches a port of its name, if there
+ *     is one.
  */
 #include "kqueue.h"
 
