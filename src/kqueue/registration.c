@@ -5,6 +5,7 @@
 #include "kqueue.h"
 
 #include "platform.h"
+#include "posix/io.h"
 #include "quirks.h"
 
 #include <errno.h>
@@ -493,6 +494,8 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         loop__pipe_without_sigpipe(desc->os.fd);
     if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
         desc->flags |= DESC_SOCKET;
+    if (!S_ISSOCK(status.st_mode) && !(desc->flags & DESC_LEVEL))
+        loop__io_without_sigpipe(desc->os.fd);
     return 0;
 }
 

@@ -147,6 +147,15 @@ static enum attempt attempt_send(struct op *op, int *status)
     return datagram_done(op, loop__io_send(op->desc->os.fd, op), DESC_WRITABLE, status);
 }
 
+static int connect_error(void)
+{
+#ifdef __OpenBSD__
+    if (errno == EINVAL)
+        return LOOP_ECONNREFUSED; /* of a port of this host on which nobody listens */
+#endif
+    return loop__errno();
+}
+
 /* connect() itself; attaching comes after it, because an unconnected socket reports a hang-up. */
 static enum attempt connect_start(struct op *op, int *status)
 {
@@ -156,7 +165,7 @@ static enum attempt connect_start(struct op *op, int *status)
     bool pending = rc != 0 && (errno == EINPROGRESS || errno == EINTR);
 
     op->started = 1;
-    *status = rc == 0 || pending ? 0 : loop__errno();
+    *status = rc == 0 || pending ? 0 : connect_error();
     if (*status != 0)
         return ATTEMPT_DONE;
     if (!(desc->flags & DESC_ATTACHED)) {

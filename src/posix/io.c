@@ -5,6 +5,7 @@
 #include "sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 
 _Static_assert(sizeof(loop_buf_t) == sizeof(struct iovec), "loop_buf_t is an iovec");
@@ -31,8 +32,29 @@ ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs)
     }
 }
 
+void loop__io_without_sigpipe(int fd)
+{
+#ifdef F_SETNOSIGPIPE
+    (void)loop__sys.fcntl(fd, F_SETNOSIGPIPE, 1); /* what cannot do that is no pipe */
+#else
+    (void)fd;
+#endif
+}
+
+#ifdef SOCKETS_NEED_NOSIGPIPE
+/* Of a descriptor that counts as none: see loop__socket_without_sigpipe(). */
+static bool is_shut_socket(int fd)
+{
+    int type;
+    socklen_t len = sizeof(type);
+
+    return loop__sys.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+#endif
+
 /*
- * A write to a pipe without a reader raises SIGPIPE, and no flag of the call prevents it. So the signal is blocked in this
+ * A write to a pipe without a reader raises SIGPIPE, and no flag of the call prevents it. On macOS and NetBSD it is the process's,
+ * not the thread's, but the file can be told to raise none: loop__io_without_sigpipe(). Elsewhere the signal is blocked in this
  * thread around the write, and taken back if it was ours: not if it was blocked and waiting before.
  */
 static ptrdiff_t write_without_sigpipe(int fd, const loop_buf_t *bufs, unsigned nbufs)
@@ -72,6 +94,10 @@ ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigne
 {
     ptrdiff_t n;
 
+#ifdef SOCKETS_NEED_NOSIGPIPE
+    if (!is_socket && is_shut_socket(fd))
+        return LOOP_EPIPE;
+#endif
     if (!is_socket)
         return write_without_sigpipe(fd, bufs, nbufs);
     do {
@@ -103,16 +129,6 @@ ptrdiff_t loop__io_receive(int fd, struct op *op)
     }
 }
 
-#ifdef SOCKETS_NEED_NOSIGPIPE
-static bool is_socket(int fd)
-{
-    int type;
-    socklen_t len = sizeof(type);
-
-    return loop__sys.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
-}
-#endif
-
 ptrdiff_t loop__io_send(int fd, const struct op *op)
 {
     /* Half a datagram is none. */
@@ -120,7 +136,7 @@ ptrdiff_t loop__io_send(int fd, const struct op *op)
         return LOOP_EMSGSIZE;
 #ifdef SOCKETS_NEED_NOSIGPIPE
     if (!(op->desc->flags & DESC_SOCKET))
-        return is_socket(fd) ? LOOP_EPIPE : LOOP_ENOTSOCK; /* see loop__socket_without_sigpipe() */
+        return is_shut_socket(fd) ? LOOP_EPIPE : LOOP_ENOTSOCK; /* see loop__socket_without_sigpipe() */
 #endif
     for (;;) {
         struct msghdr msg = {0};

@@ -22,6 +22,8 @@ uint16_t loop__iovec_count(unsigned n);
 
 /* Bytes, 0 for the end of the stream, or a negative error. */
 ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs);
+/* Where SIGPIPE is a matter of the open file: to be called once for what is not a socket and is written to. */
+void loop__io_without_sigpipe(int fd);
 /* Bytes, or a negative error; never raises SIGPIPE. */
 ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigned nbufs);
 /* One datagram of op, its flags and address included. Bytes, or a negative error. */
