@@ -82,8 +82,6 @@ int loop__socket_open(int family, loop_os_fd_t *result);
 /* Writing to it raises no SIGPIPE from now on, where that is a matter of the socket and not of each call. LOOP_EPIPE: both
  * directions are over, and it cannot be had any more. */
 int loop__socket_without_sigpipe(loop_os_fd_t fd);
-/* The same of a pipe, where the system aims the signal at the process, so that blocking it in the writing thread is not enough. */
-void loop__pipe_without_sigpipe(loop_os_fd_t fd);
 /* What a stream socket of the caller's is (enum socket_state); LOOP_EINVAL if it is none of the Internet's. */
 int loop__socket_probe(loop_os_fd_t fd, unsigned *state);
 void loop__socket_close(loop_os_fd_t fd);

@@ -490,8 +490,6 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return loop__errno();
     if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode) || quirk_loses_end(&status))
         return LOOP_ENOTPOLLABLE;
-    if (S_ISFIFO(status.st_mode))
-        loop__pipe_without_sigpipe(desc->os.fd);
     if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
         desc->flags |= DESC_SOCKET;
     if (!S_ISSOCK(status.st_mode) && !(desc->flags & DESC_LEVEL))

@@ -17,15 +17,6 @@ static int set_option(int fd, int level, int name, int value)
     return loop__sys.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : loop__errno();
 }
 
-void loop__pipe_without_sigpipe(loop_os_fd_t fd)
-{
-#ifdef F_SETNOSIGPIPE
-    (void)loop__sys.fcntl(fd, F_SETNOSIGPIPE, 1);
-#else
-    (void)fd;
-#endif
-}
-
 int loop__socket_without_sigpipe(loop_os_fd_t fd)
 {
 #ifdef SOCKETS_NEED_NOSIGPIPE
