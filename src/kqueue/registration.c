@@ -238,9 +238,9 @@ bool loop__registration_is_of_end(unsigned interest)
 }
 
 /*
- * One filter is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has been
- * lost, with the descriptor's number closed and given to another file. It is READ, unless the system has none for what is only
- * written to.
+ * One filter is registered as long as the descriptor is, if need be disabled: so it can be seen whether the registration has
+ * been lost, with the descriptor's number closed and given to another file. It is READ, unless the system has none for what is
+ * only written to. The kernel repeats itself: with EV_DISPATCH or EV_ONESHOT every report would cost a change.
  */
 static struct kevent level_anchor(struct desc *desc, unsigned interest, unsigned how)
 {
@@ -286,8 +286,9 @@ static bool can_watch(unsigned interest)
 }
 
 /*
- * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ that
- * is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the end.
+ * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ
+ * that is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the
+ * end.
  */
 void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats)
 {

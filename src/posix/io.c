@@ -53,9 +53,9 @@ static bool is_shut_socket(int fd)
 #endif
 
 /*
- * A write to a pipe without a reader raises SIGPIPE, and no flag of the call prevents it. On macOS and NetBSD it is the process's,
- * not the thread's, but the file can be told to raise none: loop__io_without_sigpipe(). Elsewhere the signal is blocked in this
- * thread around the write, and taken back if it was ours: not if it was blocked and waiting before.
+ * A write to a pipe without a reader raises SIGPIPE, and no flag of the call prevents it. On macOS and NetBSD it is the
+ * process's, not the thread's, but the file can be told to raise none: loop__io_without_sigpipe(). Elsewhere the signal is
+ * blocked in this thread around the write, and taken back if it was ours: not if it was blocked and waiting before.
  */
 static ptrdiff_t write_without_sigpipe(int fd, const loop_buf_t *bufs, unsigned nbufs)
 {

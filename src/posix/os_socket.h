@@ -9,8 +9,8 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-/* How writing raises no SIGPIPE: by a flag of each call, or by an option of the socket. macOS has the flag in its header, but only
- * recent kernels know it. */
+/* How writing raises no SIGPIPE: by a flag of each call, or by an option of the socket. macOS has the flag in its header, but
+ * only recent kernels know it. */
 #if defined(MSG_NOSIGNAL) && !defined(__APPLE__)
 #define SEND_FLAGS MSG_NOSIGNAL
 #else
