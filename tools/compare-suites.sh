@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 timed='under_fire'
 
 # Rows about one backend, about the tests' own kqueue, and scripts that build the project anew.
-alone='^(epoll|kqueue[a-z_]*|machport|kqshim[a-z_]*)\.|^(install|spin|bench\.|programs\.)'
+alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*)\.|^(install|spin|bench\.|programs\.)'
 
 cc -shared -fPIC -O1 -o "$work/assertions.so" tools/assertions.c -ldl
 
