@@ -95,10 +95,11 @@ static kqshim_count_t collect(struct kqshim_kq *kq, struct kevent *events, kqshi
 
     while (left-- > 0 && n < nevents) {
         struct kqshim_knote *kn = kq->first_ready;
-        bool checked = kn->forced || ((kn->flags & EV_ONESHOT) != 0 && !kqshim_personality.oneshot_rechecked);
+        bool checked = (kn->flags & EV_ONESHOT) != 0 && !kqshim_personality.oneshot_rechecked;
 
         kqshim_dequeue(kq, kn);
-        if (!checked && !kn->filter->check(kq, kn)) {
+        /* Also if it is reported without cause: what it says of now is true. */
+        if (!checked && !kn->filter->check(kq, kn) && !kn->forced) {
             kn->active = false;
             continue;
         }
