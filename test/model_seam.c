@@ -215,6 +215,26 @@ static void act_outside(void)
     atom_close(outer);
 }
 
+int seam_disorder(void *events, size_t size, int n)
+{
+    unsigned char *bytes = events;
+
+    for (int i = n - 1; i > 0; i--) {
+        size_t one = (size_t)i * size;
+        size_t other = below((uint32_t)i + 1) * size;
+
+        for (size_t k = 0; k < size; k++) {
+            unsigned char byte = bytes[one + k];
+
+            bytes[one + k] = bytes[other + k];
+            bytes[other + k] = byte;
+        }
+    }
+    if (n > 0 && world->plan->faults == FAULT_FORGOTTEN && chance(2))
+        n--;
+    return n;
+}
+
 /* Nothing happens for ns. */
 static int sleep_for(struct seam_look *look, int64_t ns, uint64_t slack)
 {

@@ -29,6 +29,9 @@ enum {
 /* Whether a call that could go wrong does. */
 bool seam_fault(uint32_t percent, int place, const char *what);
 
+/* Brings n events into any order. How many there are: planted, the last is forgotten. */
+int seam_disorder(void *events, size_t size, int n);
+
 /* A wait of the loop for ns, of which the system may take slack more: looks, sleeps on the clock of the run, looks again. */
 struct seam_look;
 int seam_wait(struct seam_look *look, int64_t ns, uint64_t slack);

@@ -124,7 +124,7 @@ static int backend_fork(loop_t *loop)
     int error;
 
     objects_close(backend);
-    loop__registration_drop_all(backend);
+    loop__registration_clear(backend);
     error = objects_open(backend);
     if (error == 0) {
         backend->anew = true;
@@ -313,7 +313,7 @@ static int wait_once(struct kqueue_backend *backend, int64_t timeout)
         return loop__errno(); /* perhaps the changes were not made: they go with the next wait */
     n = n < 0 ? LOOP_EINTR : n;
     if (backend->nchanges > 0)
-        loop__registration_submitted(backend);
+        loop__registration_clear(backend);
     if (n > 0 && (backend->events[0].flags & EV_ERROR))
         n = add_events(backend, n);
     return n;

@@ -90,11 +90,8 @@ bool loop__registration_flush(struct kqueue_backend *backend);
 /* A host that watches the kqueue hears of changes that wait: they may be what tells of something. */
 void loop__registration_tell_host(loop_t *loop);
 
-/* They are with the kernel. */
-void loop__registration_submitted(struct kqueue_backend *backend);
-
-/* Forgets them. */
-void loop__registration_drop_all(struct kqueue_backend *backend);
+/* None waits any more: they are with the kernel, or are forgotten. */
+void loop__registration_clear(struct kqueue_backend *backend);
 
 /* struct loop_backend: see there. */
 int loop__machport_watch(loop_t *loop, struct machport *machport, bool watched);

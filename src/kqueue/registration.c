@@ -67,7 +67,7 @@ struct desc *loop__registration_owner(struct kqueue_backend *backend, const stru
     return desc != NULL && udata_of(desc) == udata ? desc : NULL;
 }
 
-void loop__registration_submitted(struct kqueue_backend *backend)
+void loop__registration_clear(struct kqueue_backend *backend)
 {
     for (int i = 0; i < backend->nchanges; i++) {
         struct desc *desc = loop__registration_owner(backend, &backend->changes[i]);
@@ -76,11 +76,6 @@ void loop__registration_submitted(struct kqueue_backend *backend)
             loop__posix(desc)->pending &= WRITE_ONLY;
     }
     backend->nchanges = 0;
-}
-
-void loop__registration_drop_all(struct kqueue_backend *backend)
-{
-    loop__registration_submitted(backend);
 }
 
 /* What waits for this descriptor: its number is about to be closed, or is somebody else's already. */

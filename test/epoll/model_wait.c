@@ -56,16 +56,7 @@ int seam_take(struct seam_look *look)
     struct epoll_event *events = look->events;
     int n = real.epoll_wait(look->epfd, events, chance(20) ? 1 + (int)below(3) : look->max, 0);
 
-    for (int i = n - 1; i > 0 && n > 1; i--) {
-        int other = (int)below((uint32_t)i + 1);
-        struct epoll_event event = events[i];
-
-        events[i] = events[other];
-        events[other] = event;
-    }
-    if (n > 0 && world->plan->faults == FAULT_FORGOTTEN && chance(2))
-        n--;
-    return n;
+    return seam_disorder(events, sizeof(*events), n);
 }
 
 bool seam_interrupts_wait(struct seam_look *look)

@@ -118,16 +118,7 @@ int seam_take(struct seam_look *look)
     if (n > 0)
         return n;
     n = real.kevent_wait(look->kq, NULL, 0, events, chance(20) ? 1 + (int)below(3) : look->max, &none);
-    for (int i = n - 1; i > 0 && n > 1; i--) {
-        int other = (int)below((uint32_t)i + 1);
-        struct kevent event = events[i];
-
-        events[i] = events[other];
-        events[other] = event;
-    }
-    if (n > 0 && world->plan->faults == FAULT_FORGOTTEN && chance(2))
-        n--;
-    return n;
+    return seam_disorder(events, sizeof(*events), n);
 }
 
 /* The changes have been made, then, and none of them failed. */
