@@ -79,7 +79,8 @@ static void a_run_reads_the_clock_once_per_wait(void **state)
     fault_arm(FAULT_clock_gettime, 0, 0, 0);
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     waits = fault_waits();
-    assert_true(waits >= 10);
+    /* The first may have been due before the first wait. */
+    assert_true(waits >= 9);
     assert_true(fault_count(FAULT_clock_gettime) <= waits + 1);
     finish();
 }
