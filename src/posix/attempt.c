@@ -177,22 +177,32 @@ static enum attempt connect_start(struct op *op, int *status)
     return pending ? blocked(desc, DESC_WRITABLE) : ATTEMPT_DONE;
 }
 
+/* What became of the connection, and is told once. */
+static int error_of_socket(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (loop__sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        error = errno;
+    return error != 0 ? loop__system_error(error) : 0;
+}
+
 static enum attempt connect_result(struct op *op, int *status)
 {
     struct desc *desc = op->desc;
     struct sockaddr_storage name;
     socklen_t len = sizeof(name);
-    int error = 0;
-    socklen_t error_len = sizeof(error);
 
-    if (loop__sys.getsockopt(desc->os.fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0)
-        error = errno;
-    *status = error != 0 ? loop__system_error(error) : 0;
-    if (error != 0 || !(desc->flags & DESC_UNSURE))
+    *status = error_of_socket(desc->os.fd);
+    if (*status != 0 || !(desc->flags & DESC_UNSURE))
         return ATTEMPT_DONE;
     /* A hang-up without an error may stem from the time before connect(). */
     if (loop__sys.getpeername(desc->os.fd, (struct sockaddr *)&name, &len) != 0) {
         *status = loop__errno();
+        /* macOS says so of a socket that is over in both directions: it was connected, or has failed since it was asked. */
+        if (*status == LOOP_EINVAL)
+            *status = error_of_socket(desc->os.fd);
         /* Hung up still: it failed, and whoever else has the socket, in another process, was told why. */
         if (*status == LOOP_ENOTCONN && loop__io_poll(desc->os.fd, LOOP_WRITABLE) == 0)
             return blocked(desc, DESC_WRITABLE);

@@ -445,6 +445,78 @@ static void what_is_behind_urgent_data_is_read_whatever_the_event_counts(void **
 #define URGENT_TESTS
 #endif
 
+/* ------------------------------------------------------------------------------------------------------- connections -- */
+
+static int socket_errors[3]; /* what SO_ERROR tells, one after the other */
+static int times_asked;
+
+static int connect_slowly(int fd, const struct sockaddr *address, socklen_t len)
+{
+    assert_true(kernel.connect(fd, address, len) == 0 || errno == EINPROGRESS);
+    errno = EINPROGRESS;
+    return -1;
+}
+
+static int tell_socket_error(int fd, int level, int option, void *value, socklen_t *len)
+{
+    if (level != SOL_SOCKET || option != SO_ERROR)
+        return kernel.getsockopt(fd, level, option, value, len);
+    assert_in_range(times_asked, 0, 2);
+    memcpy(value, &socket_errors[times_asked++], sizeof(int));
+    return 0;
+}
+
+static int be_over(int fd, struct sockaddr *address, socklen_t *len)
+{
+    (void)fd;
+    (void)address;
+    (void)len;
+    errno = EINVAL;
+    return -1;
+}
+
+/* The status of a connect whose result is looked at when the socket is over in both directions, on macOS. */
+static int status_of_late_look(int first_error, int second_error)
+{
+    struct sockaddr_storage address = support_loopback();
+    socklen_t length = sizeof(struct sockaddr_in);
+    int server = support_socket(0);
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    int status;
+
+    begin_counting();
+    assert_ok(bind(server, (struct sockaddr *)&address, length));
+    assert_ok(listen(server, 1));
+    assert_ok(getsockname(server, (struct sockaddr *)&address, &length));
+    assert_ok(loop_desc_attach(loop, &desc, support_nonblocking_socket(), LOOP_DESC_OWNED));
+    completions = 0;
+    times_asked = 0;
+    socket_errors[0] = first_error;
+    socket_errors[1] = second_error;
+    socket_errors[2] = 0;
+    kernel = loop__sys;
+    loop__sys.connect = connect_slowly;
+    loop__sys.getsockopt = tell_socket_error;
+    loop__sys.getpeername = be_over;
+    assert_ok(loop_op_connect(&desc, &op, (struct sockaddr *)&address, note_end));
+    while (completions == 0)
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+    loop__sys = kernel;
+    status = op.status;
+    finish_counting();
+    assert_ok(close(server));
+    return status;
+}
+
+static void a_connection_that_was_over_before_it_was_looked_at_had_come_about(void **state)
+{
+    (void)state;
+    assert_ok(status_of_late_look(0, 0));
+    assert_int_equal(status_of_late_look(ECONNREFUSED, 0), LOOP_ECONNREFUSED);
+    assert_int_equal(status_of_late_look(0, ETIMEDOUT), LOOP_ETIMEDOUT); /* failed between the looks */
+}
+
 LOOP_TEST_MAIN(URGENT_TESTS TEST(a_pipe_that_nobody_reads_keeps_nobody_else_waiting),
                TEST(a_host_learns_of_a_pipe_that_nobody_reads),
                TEST(a_poll_handle_that_cannot_be_asked_about_once_is_asked_about_again),
@@ -453,4 +525,5 @@ LOOP_TEST_MAIN(URGENT_TESTS TEST(a_pipe_that_nobody_reads_keeps_nobody_else_wait
                TEST(a_number_that_was_closed_early_with_a_write_waiting_is_attached_anew),
                TEST(a_write_that_waits_goes_to_no_later_owner_of_the_number),
                TEST(unread_data_does_not_keep_a_loop_busy_that_waits_for_the_end),
-               TEST(a_number_of_a_poll_handle_is_not_taken_from_the_loop_in_a_child))
+               TEST(a_number_of_a_poll_handle_is_not_taken_from_the_loop_in_a_child),
+               TEST(a_connection_that_was_over_before_it_was_looked_at_had_come_about))
