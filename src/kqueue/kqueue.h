@@ -33,8 +33,10 @@
 #define TAG_MACHPORT 3u /* the port's name tells which */
 #define TAG_MASK 3u
 
-/* Beside the directions in posix_desc.pending: no filter for reading can be registered. */
-#define WRITE_ONLY 128u
+/* Beside the directions in posix_desc.pending. */
+#define WRITE_ONLY 128u /* no filter for reading can be registered */
+#define DEAD 64u        /* a polled pipe without a reader, of which EVFILT_WRITE cannot be registered to tell */
+#define KINDS (WRITE_ONLY | DEAD)
 
 struct kqueue_backend {
     struct readiness readiness; /* first: the engine looks for it here */

@@ -48,12 +48,14 @@ static unsigned direction_of(const struct kevent *change)
     return change->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_READ;
 }
 
+/* What waits for a descriptor of the caller is a question, see ask(): it must not register the next owner of the number. */
+static struct kevent question_of(struct desc *desc);
+
 /* A change that waits, made anew from what is left of it in a receipt. */
 static struct kevent waiting_change(struct desc *desc, const struct kevent *receipt)
 {
-    bool level = (desc->flags & DESC_LEVEL) != 0;
-
-    return change_of(desc, (int)receipt->filter, level ? EV_ADD | EV_ENABLE : EV_ADD | EV_CLEAR, 0, 0);
+    return desc->flags & DESC_LEVEL ? question_of(desc)
+                                    : change_of(desc, (int)receipt->filter, EV_ADD | EV_CLEAR, 0, 0);
 }
 
 struct desc *loop__registration_owner(struct kqueue_backend *backend, const struct kevent *event)
@@ -73,7 +75,7 @@ void loop__registration_clear(struct kqueue_backend *backend)
         struct desc *desc = loop__registration_owner(backend, &backend->changes[i]);
 
         if (desc != NULL)
-            loop__posix(desc)->pending &= WRITE_ONLY;
+            loop__posix(desc)->pending &= KINDS;
     }
     backend->nchanges = 0;
 }
@@ -83,9 +85,9 @@ static void drop(struct kqueue_backend *backend, struct desc *desc)
 {
     uintptr_t udata = udata_of(desc);
 
-    if (!(loop__posix(desc)->pending & ~WRITE_ONLY))
+    if (!(loop__posix(desc)->pending & ~KINDS))
         return;
-    loop__posix(desc)->pending &= WRITE_ONLY;
+    loop__posix(desc)->pending &= KINDS;
     for (int i = backend->nchanges; i-- > 0;) {
         if (backend->changes[i].ident == (uintptr_t)desc->os.fd && loop__kevent_udata(&backend->changes[i]) == udata)
             backend->changes[i] = backend->changes[--backend->nchanges];
@@ -96,24 +98,24 @@ bool loop__registration_flush(struct kqueue_backend *backend)
 {
     int n = backend->nchanges;
     int left = 0;
+    bool done = false;
 
     if (n == 0)
         return true;
     for (int i = 0; i < n; i++)
         backend->changes[i].flags |= EV_RECEIPT;
     n = loop__sys.kevent_change(backend->fd, backend->changes, n);
-    if (n < 0) { /* nothing was done, or all: doing it again does no harm */
-        for (int i = 0; i < backend->nchanges; i++)
-            backend->changes[i].flags &= (unsigned short)~EV_RECEIPT;
-        return backend->nchanges < CHANGES_PER_WAIT;
-    }
+    if (n < 0) /* nothing was done, or all: doing it again does no harm */
+        n = backend->nchanges;
+    else
+        done = true;
     for (int i = 0; i < n; i++) {
         struct kevent receipt = backend->changes[i];
         struct desc *desc = loop__registration_owner(backend, &receipt);
 
         if (desc == NULL)
             continue;
-        if (receipt.data != 0)
+        if (!done || receipt.data != 0 || (desc->flags & DESC_LEVEL))
             backend->changes[left++] = waiting_change(desc, &receipt);
         else
             loop__posix(desc)->pending &= (uint8_t)~direction_of(&receipt);
@@ -322,10 +324,33 @@ static void silence(struct kqueue_backend *backend, struct desc *desc, bool forg
     }
 }
 
-/* The reader of a pipe is gone, and writing can be tried: this is asked anew with each wait, which reports it. */
-static void ask_anew(struct kqueue_backend *backend, struct desc *desc)
+static struct kevent question_of(struct desc *desc)
 {
-    (void)push(backend, desc, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
+    return level_anchor(desc, loop__posix(desc)->interest, EV_RECEIPT);
+}
+
+/*
+ * A pipe whose reader is gone stays so; what may change is that its number is closed. With each wait the kernel is asked for
+ * what it has registered of it already, and the receipt ends that wait at once.
+ */
+static void ask(struct kqueue_backend *backend, struct desc *desc)
+{
+    loop__posix(desc)->pending |= DEAD;
+    (void)push(backend, desc, question_of(desc));
+}
+
+static void answer(struct kqueue_backend *backend, struct desc *desc, int error)
+{
+    struct posix_desc *posix = loop__posix(desc);
+    bool unknown = (posix->pending & WRITE_ONLY) && is_write_only(desc->os.fd); /* nothing of it could be registered */
+
+    if (error == EBADF || (error == ENOENT && !unknown)) {
+        posix->pending &= (uint8_t)~DEAD;
+        posix->interest = 0; /* what has the number now hears nothing, until it is started */
+        return;
+    }
+    loop__desc_found(desc, posix->interest & ~(unsigned)INTEREST_LEVEL);
+    ask(backend, desc);
 }
 
 /* What was changed is as it was before. */
@@ -345,6 +370,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     struct kqueue_backend *backend = loop__kqueue(loop);
     struct posix_desc *posix = loop__posix(desc);
     bool first = posix->interest == 0;
+    bool was_dead = (posix->pending & DEAD) != 0;
     bool dead = false;
     bool forgotten;
     struct changes changes;
@@ -352,6 +378,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     if (!can_watch(interest))
         return LOOP_ENOTSUP;
     drop(backend, desc);
+    posix->pending &= (uint8_t)~DEAD;
     forgotten = forget_end(backend, desc);
     if (interest == INTEREST_LEVEL && !first) {
         silence(backend, desc, forgotten);
@@ -377,11 +404,13 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
             continue; /* nothing is urgent on a pipe or a terminal */
         undo_level(backend, desc, interest);
+        if (was_dead)
+            ask(backend, desc);
         return first && quirk_refuses_kind(error) ? LOOP_ENOTPOLLABLE : loop__system_error(error);
     }
     posix->interest = (uint8_t)interest;
     if (dead) {
-        ask_anew(backend, desc);
+        ask(backend, desc);
         loop__registration_tell_host(loop);
     }
     return 0;
@@ -448,7 +477,7 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     unsigned interest = loop__posix(desc)->interest;
     struct kevent probe;
 
-    if (!(desc->flags & DESC_CALLER) && ((loop__posix(desc)->pending & ~WRITE_ONLY) != 0 || interest == 0))
+    if (!(desc->flags & DESC_CALLER) && ((loop__posix(desc)->pending & ~KINDS) != 0 || interest == 0))
         return true; /* it will be */
     if (interest == 0 && !(desc->flags & DESC_LEVEL))
         return true; /* it cannot be as long as it is what it is */
@@ -516,7 +545,7 @@ int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest
     if ((interest != INTEREST_LEVEL || posix->interest == 0) && is_own(backend, desc->os.fd))
         return LOOP_EBADF;
     if (posix->interest == 0) {
-        posix->pending &= (uint8_t)~WRITE_ONLY;
+        posix->pending &= (uint8_t)~KINDS;
         error = check_first(backend, desc);
         if (error != 0)
             return error;
@@ -532,9 +561,8 @@ void loop__registration_error(loop_t *loop, const struct kevent *event)
 
     if (desc == NULL)
         return;
-    if (desc->flags & DESC_LEVEL) { /* whatever the error is, nobody else asks again */
-        loop__desc_found(desc, INTEREST_WRITE);
-        ask_anew(backend, desc);
+    if (desc->flags & DESC_LEVEL) {
+        answer(backend, desc, error);
     } else if (event->filter == EVFILT_WRITE && quirk_pipe_is_dead(error) && !(desc->flags & DESC_SOCKET)) {
         loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
         loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);

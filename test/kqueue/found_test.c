@@ -37,6 +37,14 @@ static void note_dead(loop_poll_t *poll, int status, unsigned events)
     dead_reports++;
 }
 
+static void note_dead_or_lost(loop_poll_t *poll, int status, unsigned events)
+{
+    if (status == 0)
+        note_dead(poll, status, events);
+    else
+        note_lost(poll, status, events);
+}
+
 /* The writing end of a pipe without a reader. */
 static int dead_pipe(void)
 {
@@ -119,6 +127,132 @@ static void a_poll_handle_that_cannot_be_asked_about_once_is_asked_about_again(v
     fault_registrations(1, ENOMEM, 1);
     some_turns();
     assert_true(dead_reports >= 3);
+    finish_dead(fd);
+}
+
+/* A poll handle on a pipe that nobody reads, started for writing, and how adding EVFILT_WRITE fails from then on. */
+static int begin_dead(loop_poll_t *dead, long failures)
+{
+    int fd = dead_pipe();
+
+    begin_counting();
+    dead_reports = 0;
+    lost = 0;
+    assert_ok(loop_poll_init(loop, dead, fd));
+    fault_registrations(2, EPIPE, failures); /* the first is for reading */
+    assert_ok(loop_poll_start(dead, LOOP_WRITABLE, note_dead_or_lost));
+    turn();
+    turn();
+    assert_int_equal(dead_reports, 2);
+    return fd;
+}
+
+static void a_pipe_that_nobody_reads_is_closed_early_and_goes_quietly(void **state)
+{
+    loop_poll_t dead;
+    int watched;
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        int fd = begin_dead(&dead, 1000);
+
+        watched = round == 1 ? loop_backend_fd(loop) : -1;
+        assert_ok(close(fd));
+        assert_quiet();
+        assert_quiet();
+        if (round == 1)
+            assert_false(host_is_woken(watched));
+        assert_int_equal(loop_poll_start(&dead, LOOP_READABLE, note_dead_or_lost), LOOP_EBADF);
+        assert_true(loop_handle_is_active(&dead.handle));
+        assert_ok(loop_poll_stop(&dead));
+        turn();
+        assert_int_equal(dead_reports, 2);
+        assert_int_equal(lost, 0);
+        finish_counting();
+    }
+}
+
+/* The number gets another file, whose other end is returned. */
+static int reuse(int fd, bool full)
+{
+    static char data[1 << 16];
+    int other[2];
+
+    assert_ok(support_local_pair(other));
+    assert_ok(fcntl(other[0], F_SETFL, O_NONBLOCK));
+    while (full && write(other[0], data, sizeof(data)) > 0)
+        continue;
+    assert_int_equal(dup2(other[0], fd), fd);
+    assert_ok(close(other[0]));
+    return other[1];
+}
+
+static void what_gets_the_number_of_a_pipe_that_nobody_reads_is_not_registered_for_that(void **state)
+{
+    static char data[1 << 16];
+    loop_poll_t dead;
+    loop_desc_t next;
+    loop_op_t op = {0};
+
+    (void)state;
+    for (int full = 0; full < 2; full++) {
+        int fd = begin_dead(&dead, 1);
+        int peer = reuse(fd, full);
+
+        turn();
+        turn();
+        assert_int_equal(dead_reports, 2);
+        completions = 0;
+        assert_ok(loop_desc_attach(loop, &next, fd, 0));
+        assert_ok(loop_op_write(&next, &op, &(loop_buf_t){data, sizeof(data)}, 1, note_end));
+        turn();
+        assert_int_equal(lost, 1);
+        assert_int_equal(completions, !full);
+        while (completions == 0) {
+            assert_true(read(peer, data, sizeof(data)) > 0);
+            turn();
+        }
+        assert_ok(op.status);
+        assert_quiet(); /* there is room, which an edge told of */
+        finish_counting();
+        assert_ok(close(fd) | close(peer));
+    }
+}
+
+static void a_handle_whose_pipe_nobody_read_goes_on_with_what_got_the_number(void **state)
+{
+    loop_poll_t dead;
+
+    (void)state;
+    for (int stopped = 0; stopped < 2; stopped++) {
+        int fd = begin_dead(&dead, 1);
+        int peer = reuse(fd, false);
+
+        turn();
+        assert_int_equal(dead_reports, 2);
+        if (stopped)
+            assert_ok(loop_poll_stop(&dead));
+        assert_ok(loop_poll_start(&dead, LOOP_WRITABLE, note_dead_or_lost));
+        turn();
+        turn();
+        assert_int_equal(dead_reports, 4);
+        assert_int_equal(lost, 0);
+        finish_counting();
+        assert_ok(close(fd) | close(peer));
+    }
+}
+
+static void a_start_that_fails_leaves_a_pipe_that_nobody_reads_reported(void **state)
+{
+    loop_poll_t dead;
+    int fd = begin_dead(&dead, 1000);
+
+    (void)state;
+    fault_registrations(1, ENOMEM, 1000);
+    assert_int_equal(loop_poll_start(&dead, LOOP_READABLE | LOOP_WRITABLE, note_dead_or_lost), LOOP_ENOMEM);
+    turn();
+    turn();
+    assert_int_equal(dead_reports, 4);
     finish_dead(fd);
 }
 
@@ -520,6 +654,10 @@ static void a_connection_that_was_over_before_it_was_looked_at_had_come_about(vo
 LOOP_TEST_MAIN(URGENT_TESTS TEST(a_pipe_that_nobody_reads_keeps_nobody_else_waiting),
                TEST(a_host_learns_of_a_pipe_that_nobody_reads),
                TEST(a_poll_handle_that_cannot_be_asked_about_once_is_asked_about_again),
+               TEST(a_pipe_that_nobody_reads_is_closed_early_and_goes_quietly),
+               TEST(what_gets_the_number_of_a_pipe_that_nobody_reads_is_not_registered_for_that),
+               TEST(a_handle_whose_pipe_nobody_read_goes_on_with_what_got_the_number),
+               TEST(a_start_that_fails_leaves_a_pipe_that_nobody_reads_reported),
                TEST(a_wait_ends_whose_pipe_loses_its_reader_meanwhile),
                TEST(a_pipe_that_nobody_reads_and_is_not_attached_leaves_nothing_behind),
                TEST(a_number_that_was_closed_early_with_a_write_waiting_is_attached_anew),
