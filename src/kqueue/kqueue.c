@@ -210,8 +210,8 @@ static void level_event(struct kqueue_backend *backend, struct desc *desc, const
         loop__desc_found(desc, found);
     else if (!(interest & ~(unsigned)INTEREST_LEVEL))
         loop__registration_delete(backend, event); /* silencing it had failed */
-    if (event->filter == EVFILT_READ && loop__registration_is_of_end(interest) && once == (found != 0))
-        loop__registration_repeat(backend, desc, once);
+    if (once == (found != 0) && loop__registration_is_of_end(desc, (int)event->filter))
+        loop__registration_repeat(backend, desc, (int)event->filter, once);
 }
 
 /* With urgent data older systems count only what is on one side of it. */

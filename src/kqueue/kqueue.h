@@ -36,7 +36,8 @@
 /* Beside the directions in posix_desc.pending. */
 #define WRITE_ONLY 128u /* no filter for reading can be registered */
 #define DEAD 64u        /* a polled pipe without a reader, of which EVFILT_WRITE cannot be registered to tell */
-#define KINDS (WRITE_ONLY | DEAD)
+#define WRITING_END 32u /* a polled pipe or FIFO that is only written to: EVFILT_READ may not tell of its end */
+#define KINDS (WRITE_ONLY | DEAD | WRITING_END)
 
 struct kqueue_backend {
     struct readiness readiness; /* first: the engine looks for it here */
@@ -80,10 +81,10 @@ void loop__registration_delete(struct kqueue_backend *backend, const struct keve
 /* struct readiness: see there. */
 int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);
 
-/* Of a poll handle, whether its READ is there only for the end, not for data; and whether that READ tells what it has in every
+/* Of a poll handle, whether a filter is there only for the end, not for data or room; and whether it tells what it has in every
  * wait, or once. */
-bool loop__registration_is_of_end(unsigned interest);
-void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats);
+bool loop__registration_is_of_end(struct desc *desc, int filter);
+void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, int filter, bool repeats);
 
 /* The changes that wait go to the kernel now. Those that fail wait on: the next wait tries them again, and reports. Whether
  * there is room for another. */

@@ -229,9 +229,33 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 
 /* ------------------------------------------------------------------------------------------------- poll handles -- */
 
-bool loop__registration_is_of_end(unsigned interest)
+static bool read_is_of_end(unsigned interest)
 {
     return !(interest & INTEREST_READ) && (interest & (INTEREST_DISCONNECT | INTEREST_PRIORITIZED));
+}
+
+/* The end counts as everything that is asked for. */
+static bool write_is_of_end(struct desc *desc, unsigned interest)
+{
+    return (loop__posix(desc)->pending & (WRITING_END | WRITE_ONLY)) && !(interest & INTEREST_WRITE) &&
+           (interest & ~(unsigned)INTEREST_LEVEL);
+}
+
+bool loop__registration_is_of_end(struct desc *desc, int filter)
+{
+    unsigned interest = loop__posix(desc)->interest;
+
+    return filter == EVFILT_READ ? read_is_of_end(interest) : filter == EVFILT_WRITE && write_is_of_end(desc, interest);
+}
+
+static struct kevent write_change(struct desc *desc, unsigned interest, unsigned how)
+{
+    bool of_end = write_is_of_end(desc, interest);
+
+    /* Room would end every wait. */
+    if (of_end && (how & EV_ADD))
+        how |= EV_CLEAR;
+    return change_of(desc, EVFILT_WRITE, how | (of_end || (interest & INTEREST_WRITE) ? EV_ENABLE : EV_DISABLE), 0, 0);
 }
 
 /*
@@ -242,13 +266,18 @@ bool loop__registration_is_of_end(unsigned interest)
 static struct kevent level_anchor(struct desc *desc, unsigned interest, unsigned how)
 {
     if (loop__posix(desc)->pending & WRITE_ONLY)
-        return change_of(desc, EVFILT_WRITE, how | (interest & INTEREST_WRITE ? EV_ENABLE : EV_DISABLE), 0, 0);
+        return write_change(desc, interest, how);
     if (interest & INTEREST_READ)
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
     /* No data reaches the low-water mark, where there is one; the end does. */
-    if (loop__registration_is_of_end(interest))
+    if (read_is_of_end(interest))
         return change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
     return change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
+}
+
+static bool wants_write(struct desc *desc, unsigned interest)
+{
+    return (interest & INTEREST_WRITE) || write_is_of_end(desc, interest);
 }
 
 /* Adds what `interest` has; removes what it does not have and `before` has. */
@@ -259,9 +288,9 @@ static struct changes level_changes(struct desc *desc, unsigned interest, unsign
     add(&changes, level_anchor(desc, interest, EV_ADD));
     if (loop__posix(desc)->pending & WRITE_ONLY)
         return changes;
-    if (interest & INTEREST_WRITE)
-        add(&changes, change_of(desc, EVFILT_WRITE, EV_ADD | EV_ENABLE, 0, 0));
-    else if (before & INTEREST_WRITE)
+    if (wants_write(desc, interest))
+        add(&changes, write_change(desc, interest, EV_ADD));
+    else if (wants_write(desc, before))
         add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
 #ifdef EVFILT_EXCEPT
     if (interest & INTEREST_PRIORITIZED)
@@ -282,31 +311,18 @@ static bool can_watch(unsigned interest)
 #endif
 }
 
-/*
- * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ
- * that is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the
- * end.
- */
-void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, bool repeats)
-{
-    struct changes changes = {.n = 0};
-
-    add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
-    add(&changes, level_anchor(desc, loop__posix(desc)->interest, repeats ? EV_ADD : EV_ADD | EV_CLEAR));
-    make(backend, &changes);
-    if (changes.list[1].data != 0) {
-        drop(backend, desc);
-        loop__fd_table_set(&backend->readiness.callers, desc->os.fd, NULL);
-        loop__posix(desc)->interest = 0;
-        loop__desc_lost(desc); /* nothing would tell any more */
-    }
-}
-
-/* Adding again does not change whether it repeats itself (fact c). Whether it was registered. */
+/* Adding again does not change whether it repeats itself (fact c). Whether the anchor was registered, and is not any more. */
 static bool forget_end(struct kqueue_backend *backend, struct desc *desc)
 {
-    return loop__registration_is_of_end(loop__posix(desc)->interest) &&
-           loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
+    bool write_only = (loop__posix(desc)->pending & WRITE_ONLY) != 0;
+    bool forgotten = false;
+
+    if (!write_only && loop__registration_is_of_end(desc, EVFILT_READ))
+        forgotten = loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
+    if (loop__registration_is_of_end(desc, EVFILT_WRITE) &&
+        loop__registration_make_one(backend, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0)) == 0)
+        forgotten = forgotten || write_only;
+    return forgotten;
 }
 
 /* Nothing is reported any more. That cannot fail: what is not registered any more is silent. */
@@ -353,16 +369,51 @@ static void answer(struct kqueue_backend *backend, struct desc *desc, int error)
     ask(backend, desc);
 }
 
+/*
+ * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ
+ * that is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the
+ * end. So is a WRITE that meets room.
+ */
+void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, int filter, bool repeats)
+{
+    unsigned how = repeats ? EV_ADD : EV_ADD | EV_CLEAR;
+    struct changes changes = {.n = 0};
+    int error;
+
+    add(&changes, change_of(desc, filter, EV_DELETE, 0, 0));
+    if (filter == EVFILT_WRITE)
+        add(&changes, change_of(desc, EVFILT_WRITE, how | EV_ENABLE, 0, 0));
+    else
+        add(&changes, level_anchor(desc, loop__posix(desc)->interest, how));
+    make(backend, &changes);
+    error = (int)changes.list[1].data;
+    if (filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
+        ask(backend, desc);
+    } else if (error != 0) {
+        drop(backend, desc);
+        loop__fd_table_set(&backend->readiness.callers, desc->os.fd, NULL);
+        loop__posix(desc)->interest = 0;
+        loop__desc_lost(desc); /* nothing would tell any more */
+    }
+}
+
 /* What was changed is as it was before. */
 static void undo_level(struct kqueue_backend *backend, struct desc *desc, unsigned interest)
 {
     unsigned before = loop__posix(desc)->interest;
     struct changes changes = level_changes(desc, before, interest);
 
+    if (write_is_of_end(desc, interest)) /* it would not repeat itself */
+        (void)loop__registration_make_one(backend, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
     if (before == 0)
         loop__registration_delete(backend, &changes.list[0]);
     else
         make(backend, &changes);
+}
+
+static bool is_wanted(struct desc *desc, const struct kevent *change, unsigned interest)
+{
+    return change->filter == EVFILT_WRITE ? wants_write(desc, interest) : (interest & direction_of(change)) != 0;
 }
 
 static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
@@ -395,10 +446,10 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         const struct kevent *receipt = &changes.list[i];
         int error = (int)receipt->data;
 
-        if (error == 0 || (i > 0 && !(interest & direction_of(receipt))))
+        if (error == 0 || (i > 0 && !is_wanted(desc, receipt, interest)))
             continue; /* what was to be removed is gone */
         if (receipt->filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
-            dead = (interest & INTEREST_WRITE) != 0;
+            dead = is_wanted(desc, receipt, interest);
             continue;
         }
         if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
@@ -460,7 +511,7 @@ static void remove_all(struct kqueue_backend *backend, struct desc *desc)
     } else if (!closed_next && backend->process == loop__process_id()) {
         if (!(desc->flags & DESC_LEVEL) || !(posix->pending & WRITE_ONLY))
             add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
-        if ((posix->interest & INTEREST_WRITE) || (posix->pending & WRITE_ONLY))
+        if (wants_write(desc, posix->interest) || (posix->pending & WRITE_ONLY))
             add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
 #ifdef EVFILT_EXCEPT
         if (posix->interest & INTEREST_PRIORITIZED)
@@ -517,6 +568,8 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return LOOP_ENOTPOLLABLE;
     if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
         desc->flags |= DESC_SOCKET;
+    if (S_ISFIFO(status.st_mode) && (desc->flags & DESC_LEVEL) && is_write_only(desc->os.fd))
+        loop__posix(desc)->pending |= WRITING_END;
     if (!S_ISSOCK(status.st_mode) && !(desc->flags & DESC_LEVEL))
         loop__io_without_sigpipe(desc->os.fd);
     return 0;

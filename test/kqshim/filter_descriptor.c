@@ -101,7 +101,7 @@ static bool check_pipe_read(struct kqshim_knote *kn)
 
     if (!kqshim_readable_end(kn)) {
         kn->data = 0;
-        kn->eof = (events & POLLERR) != 0;
+        kn->eof = (events & POLLERR) != 0 && (kn->kind == KQSHIM_PIPE || !kqshim_personality.fifo_wrong_end_silent);
         return kn->eof;
     }
     kn->data = kqshim_unread(kn);
@@ -148,7 +148,9 @@ static int attach_pipe_write(struct kqshim_kq *kq, struct kqshim_knote *kn)
         return kn->kind == KQSHIM_FIFO ? kqshim_personality.wrong_end_error : 0;
     if ((poll_now(kn, POLLOUT) & POLLERR) == 0)
         return 0;
-    return chaos != 0 ? chaos : kqshim_personality.dead_pipe_error;
+    if (chaos != 0)
+        return chaos;
+    return kn->kind == KQSHIM_PIPE ? kqshim_personality.dead_pipe_error : 0;
 }
 
 static int attach_write(struct kqshim_kq *kq, struct kqshim_knote *kn)
@@ -188,10 +190,10 @@ static bool check_pipe_write(struct kqshim_knote *kn)
     short events = poll_now(kn, POLLOUT);
 
     if (!kqshim_writable_end(kn)) {
-        kn->eof = (events & POLLHUP) != 0;
+        kn->eof = (events & POLLHUP) != 0 && (kn->kind == KQSHIM_PIPE || !kqshim_personality.fifo_wrong_end_silent);
         return kn->eof;
     }
-    kn->eof = (events & POLLERR) != 0;
+    kn->eof = (events & POLLERR) != 0 && (kn->kind == KQSHIM_PIPE || kqshim_personality.fifo_reader_eof);
     return kn->eof || (events & POLLOUT) != 0;
 }
 

@@ -52,10 +52,12 @@ struct kqshim_personality {
     bool user_overwrites;        /* a change of an EVFILT_USER stores its fields whatever enable_overwrites says */
     bool user_add_triggers;      /* NOTE_TRIGGER in the EV_ADD that makes it counts */
     bool user_clear_cancels;     /* EV_CLEAR in a later change takes the trigger back */
-    int dead_pipe_error;         /* adding EVFILT_WRITE to a pipe without reader; 0: an event with EV_EOF */
+    int dead_pipe_error;         /* adding EVFILT_WRITE to a pipe without reader; 0: an event with EV_EOF, as a FIFO */
     int wrong_end_error;         /* reading filter on the writing end of a FIFO, or the reverse; 0: quiet, as a pipe */
     bool pipe_low_water;         /* NOTE_LOWAT counts for pipes, up to their size */
+    bool fifo_wrong_end_silent;  /* such a filter does not tell of the end either, as that of a pipe does */
     bool fifo_eof;               /* a FIFO reports that its last writer has left */
+    bool fifo_reader_eof;        /* ... and its writing end that the last reader has */
     bool file_write_refused;     /* EVFILT_WRITE on a regular file: EINVAL */
     bool directory_read_refused; /* EVFILT_READ on a directory: EINVAL */
     bool devices_refused;        /* character devices other than terminals: EINVAL unless NOTE_LOWAT with 1 */

@@ -1,6 +1,7 @@
 /* Self-test of the kqueue emulation: EVFILT_USER, and what each system has its own way of. */
 #include "selftest.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 static int pair[2]; /* [0] is watched */
@@ -247,14 +248,13 @@ static void writing_to_a_dead_pipe(void **state)
     close_kq();
 }
 
-/* After the last writer has left: nothing on macOS; elsewhere EV_EOF, until there is another writer. */
-static void a_fifo_loses_its_writer(void **state)
-{
-    char directory[] = "kqshim_XXXXXX";
-    int home;
+static char directory[32];
+static int home;
 
-    (void)state;
+static void open_fifo(void)
+{
     open_kq();
+    (void)snprintf(directory, sizeof(directory), "kqshim_XXXXXX");
     assert_non_null(mkdtemp(directory));
     home = open(directory, O_RDONLY | O_CLOEXEC);
     assert_int_equal(fchdir(home), 0);
@@ -262,6 +262,22 @@ static void a_fifo_loses_its_writer(void **state)
     pair[0] = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     pair[1] = open("fifo", O_WRONLY | O_CLOEXEC);
     assert_true(pair[0] >= 0 && pair[1] >= 0);
+}
+
+static void close_fifo(void)
+{
+    assert_int_equal(unlink("fifo"), 0);
+    assert_int_equal(chdir(".."), 0);
+    assert_int_equal(rmdir(directory), 0);
+    assert_int_equal(close(home), 0);
+    close_both();
+}
+
+/* After the last writer has left: nothing on macOS; elsewhere EV_EOF, until there is another writer. */
+static void a_fifo_loses_its_writer(void **state)
+{
+    (void)state;
+    open_fifo();
     assert_int_equal(change(pair[0], EVFILT_READ, EV_ADD), 0);
     put(pair[1], "abc");
     assert_one(pair[0], EVFILT_READ);
@@ -280,14 +296,54 @@ static void a_fifo_loses_its_writer(void **state)
     put(pair[1], "d");
     assert_one(pair[0], EVFILT_READ);
     assert_false(eof(&events[0]));
-    assert_int_equal(unlink("fifo"), 0);
-    assert_int_equal(chdir(".."), 0);
-    assert_int_equal(rmdir(directory), 0);
-    assert_int_equal(close(home), 0);
-    close_both();
+    close_fifo();
 }
 
-/* Neither end of a pipe has to do with the other's filter. */
+/* Of its writing end only EVFILT_WRITE tells that the last reader has left; on NetBSD neither filter does. Of macOS it is not
+ * known. */
+#if !defined(ON_MACOS)
+
+static void expect_end_of_writing_end(bool told)
+{
+    (void)told;
+    assert_one(pair[1], EVFILT_WRITE);
+#if defined(ON_NETBSD)
+    assert_false(eof(&events[0]));
+#else
+    assert_int_equal(eof(&events[0]), told);
+#endif
+}
+
+static void a_fifo_loses_its_reader(void **state)
+{
+    (void)state;
+    open_fifo();
+#if defined(ON_OPENBSD)
+    assert_int_equal(change(pair[1], EVFILT_READ, EV_ADD), EINVAL);
+#else
+    assert_int_equal(change(pair[1], EVFILT_READ, EV_ADD), 0);
+#endif
+    assert_none();
+    assert_int_equal(change(pair[1], EVFILT_WRITE, EV_ADD), 0);
+    expect_end_of_writing_end(false);
+    assert_int_equal(close(pair[0]), 0);
+    expect_end_of_writing_end(true);
+    assert_int_equal(change(pair[1], EVFILT_WRITE, EV_DELETE), 0);
+    assert_none();
+    assert_int_equal(change(pair[1], EVFILT_WRITE, EV_ADD), 0);
+    expect_end_of_writing_end(true);
+    pair[0] = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(pair[0] >= 0);
+    expect_end_of_writing_end(false);
+    close_fifo();
+}
+
+#define READER_OF_FIFO TEST(a_fifo_loses_its_reader),
+#else
+#define READER_OF_FIFO
+#endif
+
+/* Neither end of a pipe has to do with the other's filter, until the other end is closed. */
 static void the_wrong_end_of_a_pipe_is_quiet(void **state)
 {
     (void)state;
@@ -295,9 +351,17 @@ static void the_wrong_end_of_a_pipe_is_quiet(void **state)
     assert_int_equal(change(pair[1], EVFILT_READ, EV_ADD), 0);
     put(pair[1], "abc");
     assert_none();
-    close_both();
+    assert_int_equal(close(pair[0]), 0);
+    assert_one(pair[1], EVFILT_READ);
+    assert_true(eof(&events[0]));
+    assert_int_equal(change(pair[1], EVFILT_READ, EV_DELETE), 0);
+    assert_int_equal(change(pair[1], EVFILT_READ, EV_ADD), 0);
+    assert_one(pair[1], EVFILT_READ);
+    assert_true(eof(&events[0]));
+    assert_int_equal(close(pair[1]), 0);
+    close_kq();
 }
 
-LOOP_TEST_MAIN(USER_EVENTS TEST(enable_and_disable_together), TEST(enable_overwrites_udata), TEST(oneshot_may_be_stale),
-               TEST(clear_with_dispatch), TEST(events_repeat_the_flags_of_the_change), TEST(writing_to_a_dead_pipe),
-               TEST(a_fifo_loses_its_writer), TEST(the_wrong_end_of_a_pipe_is_quiet))
+LOOP_TEST_MAIN(USER_EVENTS READER_OF_FIFO TEST(enable_and_disable_together), TEST(enable_overwrites_udata),
+               TEST(oneshot_may_be_stale), TEST(clear_with_dispatch), TEST(events_repeat_the_flags_of_the_change),
+               TEST(writing_to_a_dead_pipe), TEST(a_fifo_loses_its_writer), TEST(the_wrong_end_of_a_pipe_is_quiet))

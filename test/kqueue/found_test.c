@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct loop_sys kernel;
@@ -263,7 +265,7 @@ static int reader_leaves_first(int kq, struct kevent *changes, int n)
     if (reader >= 0 && changes[0].filter == EVFILT_WRITE) {
         struct kevent deaf = loop__kevent_of(changes[0].ident, EVFILT_READ, EV_DELETE | EV_RECEIPT, 0, 0, 0);
 
-        /* Of a writing end READ tells nothing on FreeBSD and NetBSD. */
+        /* READ would tell of the end first. */
         (void)kernel.kevent_change(kq, &deaf, 1);
         assert_ok(close(reader));
         reader = -1;
@@ -452,6 +454,165 @@ static void unread_data_does_not_keep_a_loop_busy_that_waits_for_the_end(void **
     turn_and_expect(1, LOOP_DISCONNECT);
     finish_counting();
     assert_ok(close(fds[0]));
+}
+
+/* Only its WRITE tells of the writing end of a FIFO that there is no reader any more, where anything does. */
+static bool tells_of_reader(int writer)
+{
+    const struct timespec none = {0, 0};
+    struct kevent event = loop__kevent_of((uintptr_t)writer, EVFILT_WRITE, EV_ADD, 0, 0, 0);
+    int kq = kqueue();
+    bool told;
+
+    assert_int_equal(kevent(kq, &event, 1, NULL, 0, NULL), 0);
+    told = kevent(kq, NULL, 0, &event, 1, &none) == 1 && (event.flags & EV_EOF);
+    assert_ok(close(kq));
+    return told;
+}
+
+/* Both ends of a FIFO; whether the system can poll it, and tells of its end. */
+static bool open_fifo(const char *name, int fds[2])
+{
+    loop_poll_t poll;
+    bool told = false;
+    int error;
+
+    assert_ok(mkfifo(name, 0600));
+    fds[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fds[1] = open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    error = loop_poll_init(loop, &poll, fds[1]);
+    if (error == 0) {
+        assert_ok(loop_handle_close(&poll.handle, NULL));
+        turn();
+        assert_ok(close(fds[0]));
+        told = tells_of_reader(fds[1]);
+        fds[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    } else {
+        assert_int_equal(error, LOOP_ENOTPOLLABLE);
+    }
+    assert_true(fds[0] >= 0 && fds[1] >= 0);
+    return told;
+}
+
+static void turns_and_expect(unsigned events)
+{
+    turn_and_expect(1, events);
+    turn_and_expect(1, events);
+}
+
+/* Room is nothing new to it, neither the one there is nor the one the reader makes. */
+static void expect_quiet_writer(const int fds[2])
+{
+    char byte = 'x';
+
+    assert_quiet();
+    assert_int_equal(write(fds[1], &byte, 1), 1);
+    assert_int_equal(read(fds[0], &byte, 1), 1);
+    assert_quiet();
+}
+
+static void expect_end_of_writer(int fds[2], const char *fifo)
+{
+    static const unsigned others[] = {LOOP_DISCONNECT, LOOP_READABLE, LOOP_READABLE | LOOP_DISCONNECT};
+    loop_poll_t poll;
+    int reading = fds[0];
+
+    end_reports = 0;
+    assert_ok(loop_poll_init(loop, &poll, fds[1]));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_ok(loop_poll_start(&poll, others[i], note_end_of_pipe));
+        expect_quiet_writer(fds);
+        assert_ok(loop_poll_start(&poll, others[i] | LOOP_WRITABLE, note_end_of_pipe));
+        turns_and_expect(LOOP_WRITABLE);
+        assert_ok(loop_poll_stop(&poll));
+        expect_quiet_writer(fds);
+    }
+    assert_ok(loop_poll_start(&poll, LOOP_DISCONNECT, note_end_of_pipe));
+    expect_quiet_writer(fds);
+    assert_ok(close(reading));
+    turns_and_expect(LOOP_DISCONNECT);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_ok(loop_poll_start(&poll, others[i], note_end_of_pipe));
+        turns_and_expect(others[i]);
+        assert_ok(loop_poll_stop(&poll));
+        assert_quiet();
+        assert_ok(loop_poll_start(&poll, others[i] | LOOP_WRITABLE, note_end_of_pipe));
+        turns_and_expect(others[i] | LOOP_WRITABLE);
+    }
+    assert_ok(loop_poll_start(&poll, LOOP_DISCONNECT, note_end_of_pipe));
+    turns_and_expect(LOOP_DISCONNECT);
+    if (fifo != NULL) {
+        fds[0] = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        expect_quiet_writer(fds);
+        assert_ok(close(fds[0]));
+        turns_and_expect(LOOP_DISCONNECT);
+    }
+    assert_ok(loop_handle_close(&poll.handle, NULL));
+    assert_quiet();
+    assert_ok(close(fds[1]));
+}
+
+static int deaf = -1;
+
+/* As if READ told nothing of this descriptor. */
+static int wait_without_reads(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
+                              const struct timespec *timeout)
+{
+    int n = kernel.kevent_wait(kq, changes, nchanges, events, nevents, timeout);
+    int left = 0;
+
+    for (int i = 0; i < n; i++) {
+        bool kept =
+            events[i].ident != (uintptr_t)deaf || events[i].filter != EVFILT_READ || (events[i].flags & EV_ERROR);
+
+        if (kept)
+            events[left++] = events[i];
+    }
+    return n < 0 ? n : left;
+}
+
+static void who_only_writes_to_a_pipe_hears_of_its_end(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        begin_counting();
+        assert_ok(pipe(fds));
+        kernel = loop__sys;
+        deaf = fds[1];
+        /* Where pipes go both ways, READ does. */
+        if (round == 1 && (fcntl(fds[1], F_GETFL) & O_ACCMODE) == O_WRONLY)
+            loop__sys.kevent_wait = wait_without_reads;
+        expect_end_of_writer(fds, NULL);
+        loop__sys = kernel;
+        finish_counting();
+    }
+}
+
+static void who_only_writes_to_a_fifo_hears_of_its_end(void **state)
+{
+    char name[] = "kqueue_found_XXXXXX/fifo";
+    char *slash = strchr(name, '/');
+    bool told;
+    int fds[2];
+
+    (void)state;
+    begin_counting();
+    *slash = '\0';
+    assert_non_null(mkdtemp(name));
+    *slash = '/';
+    told = open_fifo(name, fds);
+    if (told)
+        expect_end_of_writer(fds, name);
+    else
+        assert_ok(close(fds[0]) | close(fds[1]));
+    assert_ok(unlink(name));
+    *slash = '\0';
+    assert_ok(rmdir(name));
+    finish_counting();
+    if (!told)
+        skip();
 }
 
 /* ---------------------------------------------------------------------------------------------------------- own numbers -- */
@@ -663,5 +824,6 @@ LOOP_TEST_MAIN(URGENT_TESTS TEST(a_pipe_that_nobody_reads_keeps_nobody_else_wait
                TEST(a_number_that_was_closed_early_with_a_write_waiting_is_attached_anew),
                TEST(a_write_that_waits_goes_to_no_later_owner_of_the_number),
                TEST(unread_data_does_not_keep_a_loop_busy_that_waits_for_the_end),
+               TEST(who_only_writes_to_a_pipe_hears_of_its_end), TEST(who_only_writes_to_a_fifo_hears_of_its_end),
                TEST(a_number_of_a_poll_handle_is_not_taken_from_the_loop_in_a_child),
                TEST(a_connection_that_was_over_before_it_was_looked_at_had_come_about))
