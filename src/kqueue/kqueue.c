@@ -265,6 +265,21 @@ static void watched_event(loop_t *loop, struct desc *desc, const struct kevent *
     loop__readiness_edge(loop, desc, EDGE_READ);
 }
 
+/* No close(2) ends the registration of a process, and ending it may have failed: then the kernel has the address of what is gone.
+ * Exits are rare enough to look for it. */
+static struct desc *owner_of(loop_t *loop, const struct kevent *event)
+{
+    struct desc *desc = loop__registration_owner(loop__kqueue(loop), event);
+
+    if (event->filter != EVFILT_PROC)
+        return desc;
+    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
+        if (loop__desc_of(CONTAINER_OF(link, struct handle, all)) == desc)
+            return (desc->flags & DESC_PROCESS) && (uintptr_t)desc->os.fd == event->ident ? desc : NULL;
+    }
+    return NULL;
+}
+
 static void take(loop_t *loop, const struct kevent *event)
 {
     struct desc *desc;
@@ -283,7 +298,7 @@ static void take(loop_t *loop, const struct kevent *event)
         return;
     }
 #endif
-    desc = loop__registration_owner(loop__kqueue(loop), event);
+    desc = owner_of(loop, event);
     if (desc == NULL)
         loop__registration_delete(loop__kqueue(loop), event); /* deregistering it had failed */
     else if (desc->flags & DESC_WATCHED)

@@ -134,6 +134,36 @@ static void a_process_that_has_exited_before_is_told_at_once(void **state)
     }
 }
 
+/* The memory is what comes next: something else, or a handle for another process. */
+static void an_exit_does_not_reach_the_memory_of_a_handle_that_could_not_deregister(void **state)
+{
+    (void)state;
+    for (int used_again = 0; used_again < 2; used_again++) {
+        pid_t child = child_that_waits();
+
+        begin(child, DESC_PROCESS);
+        assert_ok(loop__op_watch(&ops[0], &watched, note));
+        fault_arm(FAULT_kevent_change, 1, ENOMEM, 1);
+        assert_ok(loop_handle_close((loop_handle_t *)&watched.handle, NULL));
+        run_until(1);
+        turn();
+        assert_int_equal(last_status, LOOP_ECANCELED);
+        memset(&watched, 0xff, sizeof(watched));
+        if (used_again) {
+            assert_ok(loop__desc_init(loop, &watched, LOOP_DESC));
+            assert_ok(loop__desc_attach(&watched, getpid(), DESC_PROCESS));
+            assert_ok(loop__op_watch(&ops[0], &watched, note));
+        }
+        let_it_end();
+        await_zombie(child);
+        for (int i = 0; i < 8; i++)
+            turn();
+        assert_int_equal(completions, 1);
+        reap(child);
+        finish();
+    }
+}
+
 static void a_wait_for_an_exit_can_be_cancelled_and_made_again(void **state)
 {
     pid_t child = child_that_waits();
@@ -332,6 +362,7 @@ static void a_child_watches_anew_what_was_watched(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(the_exit_of_a_process_ends_the_wait), TEST(a_process_that_has_exited_before_is_told_at_once),
+               TEST(an_exit_does_not_reach_the_memory_of_a_handle_that_could_not_deregister),
                TEST(a_wait_for_an_exit_can_be_cancelled_and_made_again),
                TEST(a_handle_closed_before_the_exit_hears_nothing_of_it), TEST(what_happens_to_a_file_is_told),
                TEST(changes_that_nobody_waits_for_are_told_together_later), TEST(of_a_directory_its_entries_are_told),
