@@ -265,8 +265,8 @@ static void watched_event(loop_t *loop, struct desc *desc, const struct kevent *
     loop__readiness_edge(loop, desc, EDGE_READ);
 }
 
-/* No close(2) ends the registration of a process, and ending it may have failed: then the kernel has the address of what is gone.
- * Exits are rare enough to look for it. */
+/* No close(2) ends the registration of a process, and ending it may have failed: then the kernel has the address of what
+ * is gone. Exits are rare enough to look for it. */
 static struct desc *owner_of(loop_t *loop, const struct kevent *event)
 {
     struct desc *desc = loop__registration_owner(loop__kqueue(loop), event);

@@ -81,8 +81,8 @@ void loop__registration_delete(struct kqueue_backend *backend, const struct keve
 /* struct readiness: see there. */
 int loop__registration_change(loop_t *loop, struct desc *desc, unsigned interest);
 
-/* Of a poll handle, whether a filter is there only for the end, not for data or room; and whether it tells what it has in every
- * wait, or once. */
+/* Of a poll handle, whether a filter is there only for the end, not for data or room; and whether it tells what it has in
+ * every wait, or once. */
 bool loop__registration_is_of_end(struct desc *desc, int filter);
 void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, int filter, bool repeats);
 

@@ -48,7 +48,7 @@ static unsigned direction_of(const struct kevent *change)
     return change->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_READ;
 }
 
-/* What waits for a descriptor of the caller is a question, see ask(): it must not register the next owner of the number. */
+/* What waits for a descriptor of the caller is a question, see ask(): it must not register the number's next owner. */
 static struct kevent question_of(struct desc *desc);
 
 /* A change that waits, made anew from what is left of it in a receipt. */
@@ -311,7 +311,7 @@ static bool can_watch(unsigned interest)
 #endif
 }
 
-/* Adding again does not change whether it repeats itself (fact c). Whether the anchor was registered, and is not any more. */
+/* Adding again does not change whether it repeats itself (fact c). Whether that removed the anchor. */
 static bool forget_end(struct kqueue_backend *backend, struct desc *desc)
 {
     bool write_only = (loop__posix(desc)->pending & WRITE_ONLY) != 0;
@@ -346,8 +346,8 @@ static struct kevent question_of(struct desc *desc)
 }
 
 /*
- * A pipe whose reader is gone stays so; what may change is that its number is closed. With each wait the kernel is asked for
- * what it has registered of it already, and the receipt ends that wait at once.
+ * A pipe whose reader is gone stays so; what may change is that its number is closed. With each wait the kernel is asked
+ * for what it has registered of it already, and the receipt ends that wait at once.
  */
 static void ask(struct kqueue_backend *backend, struct desc *desc)
 {
@@ -370,9 +370,9 @@ static void answer(struct kqueue_backend *backend, struct desc *desc, int error)
 }
 
 /*
- * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a READ
- * that is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these are the
- * end. So is a WRITE that meets room.
+ * Pipes and terminals have no low-water mark, except on macOS, where a full buffer reaches it. So unread data, met by a
+ * READ that is there for the end, would end every wait: that READ is replaced by one that tells of news only, until these
+ * are the end. So is a WRITE that meets room.
  */
 void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc, int filter, bool repeats)
 {

@@ -200,7 +200,7 @@ static enum attempt connect_result(struct op *op, int *status)
     /* A hang-up without an error may stem from the time before connect(). */
     if (loop__sys.getpeername(desc->os.fd, (struct sockaddr *)&name, &len) != 0) {
         *status = loop__errno();
-        /* macOS says so of a socket that is over in both directions: it was connected, or has failed since it was asked. */
+        /* Of a socket that is over in both directions, on macOS: it was connected, or has failed since it was asked. */
         if (*status == LOOP_EINVAL)
             *status = error_of_socket(desc->os.fd);
         /* Hung up still: it failed, and whoever else has the socket, in another process, was told why. */

@@ -299,8 +299,8 @@ static void a_fifo_loses_its_writer(void **state)
     close_fifo();
 }
 
-/* Of its writing end only EVFILT_WRITE tells that the last reader has left; on NetBSD neither filter does. Of macOS it is not
- * known. */
+/* Of its writing end only EVFILT_WRITE tells that the last reader has left; on NetBSD neither filter does. Of macOS it is
+ * not known. */
 #if !defined(ON_MACOS)
 
 static void expect_end_of_writing_end(bool told)
