@@ -238,7 +238,7 @@ static int be_over(int fd, struct sockaddr *address, socklen_t *len)
 {
     (void)fd;
     (void)address;
-    (void)len;
+    *len = 0;
     errno = EINVAL;
     return -1;
 }
