@@ -529,6 +529,9 @@ LOOP_EXTERN int loop_signal_init(loop_t *loop, loop_signal_t *signal);
  * is not taken. A handler that others install later gets the signals instead of ours, unless it calls ours, which it
  * replaced; then it must not go on doing so once this library is unloaded.
  * A signal that is blocked in every thread reaches nobody.
+ * Windows has what the console tells: SIGINT (Ctrl-C), SIGBREAK (Ctrl-Break), SIGHUP (1: it is closed, and the process ends
+ * some seconds later, whatever the callback does), and SIGTERM (the system shuts down: services only). Source:
+ * SetConsoleCtrlHandler().
  *
  * Starting a started handle replaces callback and signal; what it has not reported of another signal is dropped.
  * Errors: LOOP_EINVAL (cb is NULL; no such signal; SIGKILL, SIGSTOP, which nobody can catch; SIGSEGV, SIGBUS, SIGFPE, SIGILL,
@@ -690,7 +693,7 @@ struct sockaddr_storage;
  */
 #define LOOP_PRIVATE_POSIX_DESC_WORDS 1
 #define LOOP_PRIVATE_POSIX_OP_WORDS 1
-#define LOOP_PRIVATE_WINDOWS_DESC_WORDS 16
+#define LOOP_PRIVATE_WINDOWS_DESC_WORDS 24
 #define LOOP_PRIVATE_WINDOWS_OP_WORDS 56
 #if defined(_WIN32)
 #define LOOP_PRIVATE_DESC_WORDS LOOP_PRIVATE_WINDOWS_DESC_WORDS
@@ -744,8 +747,9 @@ struct loop_op {
  * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
  * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
  * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE (files and directories;
- * some devices; on macOS named FIFOs too); LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The
- * handle is then as before the call. Source: epoll_ctl(2), kqueue(2).
+ * some devices; on macOS named FIFOs too; on Windows what is not open for overlapped calls, or was attached to another loop);
+ * LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the call. Source:
+ * epoll_ctl(2), kqueue(2), CreateIoCompletionPort().
  */
 LOOP_EXTERN int loop_desc_attach(loop_t *loop, loop_desc_t *desc, loop_os_fd_t fd, unsigned flags);
 
@@ -888,8 +892,8 @@ typedef void (*loop_poll_cb)(loop_poll_t *poll, int status, unsigned events);
  * until the handle is stopped; after loop_backend_fd() was called they go on even then: the kernel cannot be told to
  * forget them, and the loop never sleeps.
  * Errors: as loop_desc_attach(): LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already, through whatever handle);
- * LOOP_ENOTPOLLABLE; LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The handle is then as before the
- * call. Source: epoll_ctl(2), kqueue(2).
+ * LOOP_ENOTPOLLABLE (on Windows all but sockets); LOOP_ENOMEM; LOOP_ENOSPC (the system's limit of watches); LOOP_ECLOSED. The
+ * handle is then as before the call. Source: epoll_ctl(2), kqueue(2).
  */
 LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd);
 
@@ -898,10 +902,10 @@ LOOP_EXTERN int loop_poll_init(loop_t *loop, loop_poll_t *poll, loop_os_fd_t fd)
  * asked for: the ones found. It is level-triggered: as long as that holds and nobody does anything about it, every turn
  * reports it again. An error or a hang-up counts as all events asked for; what it is, the next call on the descriptor tells.
  * As with poll(2), what was found may be over when it is reported: somebody else may have read. A stream socket that is
- * neither connected nor connecting is hung up on Linux, and quiet on kqueue.
+ * neither connected nor connecting is hung up on Linux, and quiet elsewhere.
  * Starting a started handle replaces events and callback. What was found but is not asked for any more is not reported.
  * A status other than 0, with events 0, tells that watching has ended and the handle has stopped: LOOP_EBADF, the descriptor
- * was closed early and its number is watched through another handle by now.
+ * was closed early and its number is watched through another handle by now; on Windows, was closed early.
  * Errors: LOOP_EINVAL (cb is NULL; no or unknown events); LOOP_EBADF (the descriptor was closed early); LOOP_ENOTSUP
  * (LOOP_PRIORITIZED, where the system tells nobody of urgent data: FreeBSD, NetBSD); LOOP_ENOMEM, LOOP_ENOSPC; the
  * handle is then as it was. Source: epoll(7), kqueue(2), poll(2).
@@ -982,7 +986,7 @@ LOOP_EXTERN int loop_tcp_open(loop_tcp_t *tcp, loop_os_fd_t fd);
 #define LOOP_TCP_REUSEPORT                                                                                             \
     2u /* several sockets share the port, the system spreads connections over them: Linux, FreeBSD, DragonFly */
 #define LOOP_TCP_NO_REUSEADDR                                                                                          \
-    4u /* without SO_REUSEADDR, which is set by default (not on Windows, where it means theft) */
+    4u /* without SO_REUSEADDR, which is set by default (not on Windows, where it means theft); there SO_EXCLUSIVEADDRUSE */
 
 /* Binds to an address of family AF_INET or AF_INET6; port 0 lets the system choose. Errors: LOOP_EADDRINUSE,
  * LOOP_EADDRNOTAVAIL, LOOP_EACCES, LOOP_EAFNOSUPPORT, LOOP_EINVAL (bound already), LOOP_ENOTSUP (LOOP_TCP_REUSEPORT, on

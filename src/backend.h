@@ -50,10 +50,12 @@ struct loop_backend {
     int (*attach)(loop_t *loop, struct desc *desc);
 
     /* Ends the registration. The core has cancelled every operation before and closes the descriptor afterwards, if at all.
+     * Where the system still has memory of desc's, loop__desc_hold().
      * live: the descriptor goes on without us; a backend that cannot do that answers LOOP_ENOTSUP and changes nothing. */
     int (*detach)(loop_t *loop, struct desc *desc, bool live);
 
     /* Starts op. 0: exactly one loop__op_finish() follows, now or later. Else loop__op_refuse(): none does, nothing was done.
+     * One that is ending already only ends, after those before it whose end was asked for.
      * Of a write op->bytes may have gone out before, and without DESC_WRITABLE the socket was full a moment ago.
      * op->bufs and op->to are the caller's and must be copied by loop__op_keep() before this returns with op unfinished.
      * A connect may come for a descriptor that is not attached: attach it at the right moment, and set DESC_ATTACHED. Sets
@@ -69,6 +71,9 @@ struct loop_backend {
      * sets DESC_ARMED here, and then reports without being asked, is not told of short reads that drain
      * (loop__desc_short_read_drains()); the core clears the flag when the handle has lost interest. */
     void (*arm)(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes);
+
+    /* Takes the next connection of a listener that was told to be readable: 0 and *result, LOOP_EAGAIN, or why not. */
+    int (*accept)(loop_t *loop, struct desc *desc, loop_os_fd_t *result);
 
     /* desc is a poll handle's (DESC_LEVEL): calls loop__desc_found() in every poll in which some of these LOOP_* events hold,
      * an error or a hang-up counting as all of them; whether the kernel repeats itself or is asked anew each time is the
@@ -116,8 +121,12 @@ static inline void loop__op_keep_one(struct op *op);
 /* n more bytes of op's buffers are done. */
 void loop__op_advance(struct op *op, size_t n);
 
+/* desc stays where it is, closed or not, until the system has given back memory in it; and here it has. */
+void loop__desc_hold(struct desc *desc);
+void loop__desc_release(struct desc *desc);
+
 /* The caller's descriptor was closed by its owner, and its number belongs to something else: it is as good as closed. The
- * backend has finished its operations before. */
+ * backend has finished its operations before, or does so once the system gives them back. */
 void loop__desc_lost(struct desc *desc);
 
 /* Puts desc into the ready queue for the given things (enum desc_todo). */

@@ -61,7 +61,7 @@ int loop__desc_attach(struct desc *desc, loop_os_fd_t fd, unsigned flags)
 
 int loop__desc_take(struct desc *desc, loop_os_fd_t fd, unsigned flags, bool inherit)
 {
-    int error = loop__desc_attach(desc, fd, flags);
+    int error = loop__desc_attach(desc, fd, flags | DESC_GIVEN);
 
     if (error != 0)
         return error;
@@ -93,6 +93,17 @@ void loop__desc_close(struct desc *desc)
     desc->os.fd = LOOP_INVALID_FD;
     desc->flags = 0;
     if (desc->inflight == 0)
+        loop__handle_closed(&desc->handle);
+}
+
+void loop__desc_hold(struct desc *desc)
+{
+    desc->inflight++;
+}
+
+void loop__desc_release(struct desc *desc)
+{
+    if (--desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
         loop__handle_closed(&desc->handle);
 }
 
@@ -140,7 +151,7 @@ int loop_desc_attach(loop_t *loop, loop_desc_t *public_desc, loop_os_fd_t fd, un
     if (fd == LOOP_INVALID_FD)
         return LOOP_EBADF;
     if (flags & LOOP_DESC_TCP) {
-        kind |= DESC_TCP | DESC_SOCKET;
+        kind |= DESC_TCP | DESC_SOCKET | DESC_GIVEN;
     } else {
         error = loop__fd_probe(fd, &kind);
         if (error != 0)

@@ -133,7 +133,8 @@ static inline struct timer_node *loop__timer_due(loop_t *loop, uint64_t until)
 }
 
 /* timer.c */
-void loop__timers_run(loop_t *loop);
+/* Whether all that was due were deadlines. */
+bool loop__timers_run(loop_t *loop);
 void loop__timer_close(struct timer *timer);
 
 /* phase.c */

@@ -29,17 +29,22 @@ static bool is_expired(const struct op *op)
     return op->desc->flags & (loop__op_is_writing(op) ? DESC_WRITE_EXPIRED : DESC_READ_EXPIRED);
 }
 
+/* What is over before it begins, and stands behind what the system has not given back yet, ends after that. */
 int loop__op_hand_over(struct op *op)
 {
-    loop_t *loop = op->desc->handle.loop;
+    struct desc *desc = op->desc;
+    loop_t *loop = desc->handle.loop;
+    bool writing = loop__op_is_writing(op);
 
-    if (is_expired(op))
-        loop__op_finish(op, LOOP_ETIMEDOUT);
-    else if ((op->desc->flags & DESC_FAILED) && loop__op_is_writing(op))
-        loop__op_finish(op, LOOP_ECANCELED);
-    else
-        return loop->backend->submit(loop, op);
-    return 0;
+    if (is_expired(op) || ((desc->flags & DESC_FAILED) && writing)) {
+        op->ending = 1;
+        op->expired = is_expired(op);
+        if (list_empty(writing ? &desc->writes : &desc->reads)) {
+            loop__op_finish(op, LOOP_ECANCELED);
+            return 0;
+        }
+    }
+    return loop->backend->submit(loop, op);
 }
 
 LOOP_APART int loop__op_transfer(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,

@@ -97,9 +97,15 @@ LOOP_INLINE int wait_once(loop_t *loop, int64_t *timeout)
     return found;
 }
 
+/* Results for loop_wait() to hand out, or handles whose close callback became due in the wait. */
+static inline bool has_endings(const loop_t *loop)
+{
+    return (loop->extras & (EXTRA_DONE | EXTRA_CLOSING)) != 0;
+}
+
 static inline bool has_results(const loop_t *loop)
 {
-    return !list_empty(&loop->ready) || loop->tasks != NULL || !list_empty(&loop->done);
+    return !list_empty(&loop->ready) || loop->tasks != NULL || has_endings(loop);
 }
 
 /* An event that completed nothing, a signal, or a wake-up whose reason was seen before ended the wait. */
@@ -183,14 +189,14 @@ LOOP_APART static bool dispatch_apart(loop_t *loop, int rounds)
     return dispatch(loop, rounds, loop->metrics.timed);
 }
 
-/* What was posted. Whether that or the dispatching before called back, or loop_wait() has something to hand out. */
+/* What was posted. Whether that or the dispatching before called back, or the turn has something to end. */
 static inline bool run_posted(loop_t *loop, bool called)
 {
     if (loop->tasks != NULL) {
         loop__tasks_run(loop, 0);
         called = true;
     }
-    return called || !list_empty(&loop->done);
+    return called || has_endings(loop);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- turns -- */
@@ -225,22 +231,28 @@ LOOP_APART static void run_extras(loop_t *loop)
     loop__handles_run_closing(loop);
 }
 
-static inline void run_after_dispatch(loop_t *loop)
+/* Whether all that was due were deadlines, what they end being still with the system. */
+static inline bool run_after_dispatch(loop_t *loop)
 {
     if (loop->extras != 0)
         run_extras(loop);
-    if (loop->timers.count > 0)
-        loop__timers_run(loop);
+    return loop->timers.count > 0 && loop__timers_run(loop) && !has_results(loop);
 }
 
 /* The rest of a turn whose wait failed, or ended for nothing. */
 LOOP_APART static int turn_else(loop_t *loop, uint64_t end, int error)
 {
-    if (error != 0)
+    bool ends_later;
+
+    if (error != 0) {
         (void)run_posted(loop, dispatch_apart(loop, DISPATCH_ROUNDS));
-    else
+        (void)run_after_dispatch(loop);
+        return error;
+    }
+    do {
         error = go_on_waiting(loop, end);
-    run_after_dispatch(loop);
+        ends_later = run_after_dispatch(loop);
+    } while (ends_later && error == 0 && loop->extras == 0 && time_left(loop, end) != 0);
     return error;
 }
 
@@ -262,7 +274,7 @@ LOOP_INLINE int turn(loop_t *loop, uint64_t end, bool needs_life)
     called = loop->metrics.timed ? dispatch_apart(loop, DISPATCH_ROUNDS) : dispatch(loop, DISPATCH_ROUNDS, false);
     if (!run_posted(loop, called) && end != 0)
         return turn_else(loop, end, 0);
-    run_after_dispatch(loop);
+    (void)run_after_dispatch(loop);
     return 0;
 }
 
@@ -317,7 +329,7 @@ static int run_turns(loop_t *loop, loop_run_mode mode, uint64_t end)
             error = single_turn(loop, has_results(loop) ? 0 : end, true);
     } else {
         if (loop->timers.count > 0 && !is_stopping(loop) && alive(loop))
-            loop__timers_run(loop);
+            (void)loop__timers_run(loop);
         while (error == 0 && !(loop->extras & (EXTRA_STOP | EXTRA_DONE)) && alive(loop))
             error = turn(loop, end, true);
     }

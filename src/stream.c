@@ -197,10 +197,16 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
         error = loop__op_check(op);
     if (error != 0)
         return error;
-    if (!loop__op_is_one_buf(bufs, nbufs))
-        return loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
-    loop__op_fill(op, &stream->desc, OP_WRITE, bufs, 1, cb);
-    return loop__op_submit_write(op);
+    if (loop__op_is_one_buf(bufs, nbufs)) {
+        loop__op_fill(op, &stream->desc, OP_WRITE, bufs, 1, cb);
+        error = loop__op_submit_write(op);
+    } else {
+        error = loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
+    }
+    /* Only now: on some systems a write is queued for a moment even if it goes out at once. */
+    if (stream->queued > stream->high && stream->drain_cb != NULL)
+        stream->flags |= STREAM_ABOVE;
+    return error;
 }
 
 /* Several buffers, or a reason why nothing can be tried now. */
@@ -250,8 +256,6 @@ void loop__stream_op_done(struct stream *stream, enum op_kind kind, int status)
 void loop__stream_queue(struct stream *stream, size_t n)
 {
     stream->queued += n;
-    if (stream->queued > stream->high && stream->drain_cb != NULL)
-        stream->flags |= STREAM_ABOVE;
 }
 
 void loop__stream_unqueue(struct stream *stream, size_t n)

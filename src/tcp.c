@@ -164,7 +164,7 @@ bool loop__tcp_acceptable(struct stream *server)
         /* The last one was not taken: loop_tcp_accept() goes on. */
         if (server->os.accepted != LOOP_INVALID_FD)
             return called;
-        error = loop__socket_accept(server->desc.os.fd, &fd);
+        error = loop->backend->accept(loop, &server->desc, &fd);
         if (error == LOOP_EAGAIN) {
             loop->backend->arm(loop, &server->desc, READ_EMPTY, 0);
             return called;

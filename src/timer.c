@@ -145,10 +145,12 @@ static void timer_fire(struct timer *timer)
     timer->cb((loop_timer_t *)timer);
 }
 
-void loop__timers_run(loop_t *loop)
+bool loop__timers_run(loop_t *loop)
 {
     uint64_t now = loop__now(loop);
     uint64_t last_seq = loop->timers.seq;
+    bool deadlines = false;
+    bool others = false;
     struct timer_node *node;
 
     /* What is started from here on is due now at the earliest and comes after last_seq: it waits for the next phase. */
@@ -157,23 +159,29 @@ void loop__timers_run(loop_t *loop)
             break;
         switch ((enum timer_kind)node->kind) {
         case TIMER_HANDLE:
+            others = true;
             timer_fire(CONTAINER_OF(node, struct timer, node));
             break;
         case TIMER_READ_DEADLINE:
+            deadlines = true;
             loop__deadline_expired(CONTAINER_OF(node, struct desc, read_deadline), LOOP_READABLE);
             break;
         case TIMER_WRITE_DEADLINE:
+            deadlines = true;
             loop__deadline_expired(CONTAINER_OF(node, struct desc, write_deadline), LOOP_WRITABLE);
             break;
         case TIMER_OP_DEADLINE:
+            deadlines = true;
             loop__timer_unset(loop, node);
             loop__op_end(CONTAINER_OF(node, struct op, deadline), true);
             break;
         case TIMER_ACCEPT_PAUSE:
+            others = true;
             loop__timer_unset(loop, node);
             loop__tcp_accept_resume(CONTAINER_OF(node, struct stream, desc.read_deadline));
             break;
         }
         loop__lap(loop);
     }
+    return deadlines && !others;
 }

@@ -198,7 +198,8 @@ enum desc_flag {
     DESC_UNREADABLE = 131072, /* of a stream: the backend could not make sure that it is told of what comes */
     DESC_PROCESS = 262144,    /* the number of a process: its exit is all that can be waited for */
     DESC_FILE = 524288,       /* whatever kind of file: its changes are all that can be waited for */
-    DESC_WATCHED = DESC_PROCESS | DESC_FILE
+    DESC_WATCHED = DESC_PROCESS | DESC_FILE,
+    DESC_GIVEN = 1048576 /* somebody else made it: others of the loop may have it, too */
 };
 
 struct desc {
@@ -383,7 +384,8 @@ _Static_assert(offsetof(struct op, bytes) == offsetof(loop_op_t, bytes), "public
 _Static_assert(offsetof(struct op, status) == offsetof(loop_op_t, status), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, result_flags) == offsetof(loop_op_t, flags), "public part of loop_op_t");
 _Static_assert(offsetof(struct op, os) == offsetof(loop_op_t, fd), "public part of loop_op_t");
-_Static_assert(sizeof(loop_tcp_t) <= 256 || sizeof(loop_os_fd_t) > 4, "an idle connection costs 256 bytes");
+_Static_assert(sizeof(loop_tcp_t) <= 256 + 8 * (LOOP_PRIVATE_DESC_WORDS - LOOP_PRIVATE_POSIX_DESC_WORDS),
+               "an idle connection costs 256 bytes, and what its backend needs beyond a word");
 
 /* --------------------------------------------------------------------------------------------------------- the loop -- */
 

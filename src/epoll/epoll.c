@@ -391,6 +391,7 @@ const struct loop_backend loop__backend = {
     .submit = loop__readiness_submit,
     .cancel = loop__readiness_cancel,
     .arm = loop__readiness_arm,
+    .accept = loop__readiness_accept,
     .watch = loop__readiness_watch,
     .resume = loop__readiness_resume,
     .poll = backend_poll,

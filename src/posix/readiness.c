@@ -3,6 +3,9 @@
 #include "attempt.h"
 #include "io.h"
 #include "platform.h"
+#include "sys.h"
+
+#include <fcntl.h>
 
 /* Operations of a queue that one edge may try before the others have their turn. */
 #define ATTEMPTS_PER_RUN 32
@@ -54,6 +57,9 @@ int loop__readiness_attach(loop_t *loop, struct desc *desc)
     if (desc->flags & DESC_WATCHED)
         return readiness->watches ? 0 : LOOP_ENOTSUP; /* the first operation registers it */
     if (recorded) {
+        /* Any number could be given. */
+        if (!loop__fd_table_knows(callers, fd) && loop__sys.fcntl(fd, F_GETFD, 0) < 0)
+            return LOOP_EBADF;
         error = loop__fd_table_reserve(loop, callers, fd);
         if (error != 0)
             return error;
@@ -77,8 +83,8 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live)
 
     (void)live;
     (void)readiness->change(loop, desc, 0);
-    if (!(desc->flags & DESC_WATCHED) && loop__fd_table_owner(&readiness->callers, desc->os.fd) == desc)
-        loop__fd_table_set(&readiness->callers, desc->os.fd, NULL);
+    if (!(desc->flags & DESC_WATCHED))
+        loop__fd_table_forget(&readiness->callers, desc->os.fd, desc);
     return 0;
 }
 
@@ -233,6 +239,12 @@ void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen, s
         if (error != 0)
             loop__desc_unreadable(desc, error);
     }
+}
+
+int loop__readiness_accept(loop_t *loop, struct desc *desc, loop_os_fd_t *result)
+{
+    (void)loop;
+    return loop__socket_accept(desc->os.fd, result);
 }
 
 /* Those for either direction stand among the reads. */

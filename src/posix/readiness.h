@@ -83,6 +83,7 @@ int loop__readiness_detach(loop_t *loop, struct desc *desc, bool live);
 int loop__readiness_submit(loop_t *loop, struct op *op);
 void loop__readiness_cancel(loop_t *loop, struct op *op);
 void loop__readiness_arm(loop_t *loop, struct desc *desc, enum read_seen seen, size_t bytes);
+int loop__readiness_accept(loop_t *loop, struct desc *desc, loop_os_fd_t *result);
 int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events);
 void loop__readiness_resume(loop_t *loop, struct desc *desc);
 

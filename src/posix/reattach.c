@@ -9,8 +9,7 @@ static void lost(loop_t *loop, struct desc *desc, int error)
 {
     struct fd_table *callers = &loop__readiness(loop)->callers;
 
-    if (loop__fd_table_owner(callers, desc->os.fd) == desc)
-        loop__fd_table_set(callers, desc->os.fd, NULL);
+    loop__fd_table_forget(callers, desc->os.fd, desc);
     if (desc->flags & DESC_LEVEL) {
         loop__desc_lost(desc);
         return;

@@ -1,9 +1,6 @@
 #include "fd_table.h"
 
 #include "internal.h"
-#include "sys.h"
-
-#include <fcntl.h>
 
 #define FIRST_SLOTS 64u
 
@@ -15,9 +12,6 @@ int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
 
     if (needed <= table->count)
         return 0;
-    /* Any number could be given, and the table would stay that large. */
-    if (fd < 0 || loop__sys.fcntl(fd, F_GETFD, 0) < 0)
-        return LOOP_EBADF;
     while (count < needed)
         count *= 2;
     slots = loop__resize(loop, table->slots, count * sizeof(*slots));
@@ -32,7 +26,7 @@ int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
 
 struct desc *loop__fd_table_owner(const struct fd_table *table, int fd)
 {
-    return (uint32_t)fd < table->count ? table->slots[fd].desc : NULL;
+    return loop__fd_table_knows(table, fd) ? table->slots[fd].desc : NULL;
 }
 
 uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd)
@@ -44,6 +38,12 @@ void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
 {
     table->slots[fd].generation = loop__fd_table_next_generation(table, fd);
     table->slots[fd].desc = desc;
+}
+
+void loop__fd_table_forget(struct fd_table *table, int fd, const struct desc *desc)
+{
+    if (loop__fd_table_owner(table, fd) == desc)
+        loop__fd_table_set(table, fd, NULL);
 }
 
 void loop__fd_table_free(loop_t *loop, struct fd_table *table)
