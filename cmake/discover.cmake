@@ -1,4 +1,4 @@
-# Script: writes OUTPUT, the ctest rows of the test program PROGRAM, which EMULATOR runs unless it is empty.
+# Script: writes OUTPUT, the ctest rows of the test program PROGRAM, which EMULATOR runs unless it is empty, labelled LABEL.
 
 file(REMOVE "${OUTPUT}")
 execute_process(COMMAND ${EMULATOR} "${PROGRAM}" --list
@@ -29,6 +29,6 @@ foreach(word IN LISTS EMULATOR)
 endforeach()
 foreach(name IN LISTS names)
     string(APPEND text "add_test(${NAME}.${name} \${launcher} ${emulator}\"${PROGRAM}\" ${name})\n"
-        "set_tests_properties(${NAME}.${name} PROPERTIES TIMEOUT \${timeout})\n")
+        "set_tests_properties(${NAME}.${name} PROPERTIES TIMEOUT \${timeout} LABELS ${LABEL})\n")
 endforeach()
 file(WRITE "${OUTPUT}" "${text}")

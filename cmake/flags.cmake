@@ -7,7 +7,8 @@ set(loop_compile_options)
 set(loop_link_options)
 
 if(MSVC)
-    list(APPEND loop_compile_options /W4)
+    # Atomics of C11 were late in this compiler; warnings about the C library's own functions are not wanted.
+    list(APPEND loop_compile_options /W4 /utf-8 /experimental:c11atomics /D_CRT_SECURE_NO_WARNINGS)
     if(LOOP_WERROR)
         list(APPEND loop_compile_options /WX)
     endif()

@@ -1,14 +1,20 @@
 # The static and the shared library, compiled from the same sources.
 
+# The tests want threads everywhere, the library where they are not the system's own.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-set(loop_platform_sources ${loop_posix_sources} ${loop_${loop_backend}_sources})
+set(loop_private_includes "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/src/${loop_backend}")
+if(WIN32)
+    set(loop_platform_sources ${loop_iocp_sources})
+    # Sockets and their extensions; the NT calls behind them.
+    set(loop_system_libraries ws2_32 iphlpapi ntdll)
+else()
+    set(loop_platform_sources ${loop_posix_sources} ${loop_${loop_backend}_sources})
+    list(INSERT loop_private_includes 1 "${PROJECT_SOURCE_DIR}/src/posix")
+    set(loop_system_libraries Threads::Threads)
+endif()
 set(loop_system_sources ${loop_platform_sources})
-set(loop_private_includes
-    "${PROJECT_SOURCE_DIR}/src"
-    "${PROJECT_SOURCE_DIR}/src/posix"
-    "${PROJECT_SOURCE_DIR}/src/${loop_backend}")
 
 # accept4, pipe2, epoll_pwait2 and their like; the core stays within C11.
 set(loop_system_definitions)
@@ -61,7 +67,7 @@ function(loop_add_library target type)
             "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
         PRIVATE ${loop_private_includes})
-    target_link_libraries(${target} PRIVATE Threads::Threads)
+    target_link_libraries(${target} PRIVATE ${loop_system_libraries})
     if(LOOP_KQSHIM)
         target_link_libraries(${target} PUBLIC kqshim)
     endif()
@@ -71,7 +77,7 @@ loop_add_library(loop_static STATIC)
 set_target_properties(loop_static PROPERTIES EXPORT_NAME static)
 add_library(loop::static ALIAS loop_static)
 if(WIN32)
-    # loop.lib is the import library of loop.dll.
+    # loop.lib (of mingw-w64: libloop.dll.a) is the import library of loop.dll.
     set_target_properties(loop_static PROPERTIES OUTPUT_NAME loop_static)
 endif()
 
@@ -83,6 +89,9 @@ if(LOOP_SHARED)
         VERSION ${PROJECT_VERSION}
         SOVERSION ${loop_soversion})
     add_library(loop::shared ALIAS loop_shared)
+    if(WIN32)
+        set_target_properties(loop_shared PROPERTIES PREFIX "")
+    endif()
 
     # The export list, where the linker takes one; elsewhere hidden visibility does the work.
     set(loop_map "${PROJECT_SOURCE_DIR}/cmake/loop.map")

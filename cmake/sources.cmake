@@ -8,6 +8,7 @@ set(loop_core_sources
     src/desc.c
     src/dump.c
     src/error.c
+    src/fd_table.c
     src/handle.c
     src/host.c
     src/loop.c
@@ -34,7 +35,6 @@ set(loop_posix_sources
     src/posix/attempt.c
     src/posix/clock.c
     src/posix/error.c
-    src/posix/fd_table.c
     src/posix/io.c
     src/posix/names.c
     src/posix/readiness.c
@@ -55,7 +55,19 @@ set(loop_kqueue_sources
     src/kqueue/registration.c
 )
 
-# Compiled with the tests, linked nowhere: its layout assertions hold before the backend exists.
-set(loop_stub_sources
+set(loop_iocp_sources
+    src/iocp/afd.c
+    src/iocp/clock.c
+    src/iocp/error.c
+    src/iocp/fine_timer.c
     src/iocp/iocp.c
+    src/iocp/names.c
+    src/iocp/operation.c
+    src/iocp/signal.c
+    src/iocp/socket.c
+    src/iocp/start.c
+    src/iocp/sys.c
+    src/iocp/thread.c
+    src/iocp/trigger.c
+    src/iocp/wait.c
 )

@@ -1,18 +1,32 @@
-# loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])
+# loop_add_test(NAME name SOURCES file.c... [ROWS prefix] [TIMEOUT seconds])
 #
-# Builds the test program test_<name> and makes each of its test functions a row of ctest, "<name>.<function>", with
-# TIMEOUT (60 s unless told) for each row. The rows are found after every build by asking the program with --list; there
-# are none of a program for another system that has no emulator here.
+# Builds the test program test_<name> and makes each of its test functions a row of ctest, "<prefix>.<function>", with
+# TIMEOUT (60 s unless told) for each row. The prefix is the name unless told: what only some systems can do is a program
+# of its own whose rows stand beside those of its subject. The rows are found after every build by asking the program with --list; there
+# are none of a program for another system that has no emulator here. Their label is the directory of the first source, or
+# "shared" where that is test itself: rows that there are on every platform.
 #
 # When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
 # LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts.
 function(loop_add_test)
-    cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES")
+    cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;ROWS;TIMEOUT" "SOURCES")
     if(NOT arg_NAME OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
-        message(FATAL_ERROR "loop_add_test(NAME name SOURCES file.c... [TIMEOUT seconds])")
+        message(FATAL_ERROR "loop_add_test(NAME name SOURCES file.c... [ROWS prefix] [TIMEOUT seconds])")
     endif()
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 60)
+    endif()
+
+    if(NOT arg_ROWS)
+        set(arg_ROWS ${arg_NAME})
+    endif()
+
+    list(GET arg_SOURCES 0 source)
+    get_filename_component(source "${source}" ABSOLUTE)
+    get_filename_component(directory "${source}" DIRECTORY)
+    get_filename_component(label "${directory}" NAME)
+    if(directory STREQUAL "${PROJECT_SOURCE_DIR}/test")
+        set(label shared)
     endif()
 
     set(target test_${arg_NAME})
@@ -39,10 +53,11 @@ function(loop_add_test)
     set(include "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.ctest.cmake")
     add_custom_command(TARGET ${target} POST_BUILD
         COMMAND "${CMAKE_COMMAND}"
-            "-DNAME=${arg_NAME}"
+            "-DNAME=${arg_ROWS}"
             "-DEMULATOR=${emulator}"
             "-DPROGRAM=$<TARGET_FILE:${target}>"
             "-DTIMEOUT=${arg_TIMEOUT}"
+            "-DLABEL=${label}"
             "-DOUTPUT=${rows}"
             -P "${PROJECT_SOURCE_DIR}/cmake/discover.cmake"
         BYPRODUCTS "${rows}"

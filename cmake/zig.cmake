@@ -9,7 +9,7 @@ set(ZIG_SYSROOT "${CMAKE_BINARY_DIR}/sysroot" CACHE PATH "Libraries for the targ
 find_program(ZIG zig NO_CMAKE_FIND_ROOT_PATH REQUIRED)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ZIG ZIG_TARGET ZIG_SYSROOT)
 
-if(NOT ZIG_TARGET MATCHES "^([a-z0-9_]+)-(macos|freebsd|netbsd|openbsd|linux-musl)")
+if(NOT ZIG_TARGET MATCHES "^([a-z0-9_]+)-(macos|freebsd|netbsd|openbsd|linux-musl|windows-gnu)")
     message(FATAL_ERROR "loop: ZIG_TARGET '${ZIG_TARGET}' is no target of zig that this file knows.")
 endif()
 set(zig_processor ${CMAKE_MATCH_1})
@@ -23,6 +23,7 @@ if(NOT (zig_system STREQUAL "linux-musl" AND CMAKE_HOST_SYSTEM_NAME STREQUAL "Li
     set(zig_name_netbsd NetBSD)
     set(zig_name_openbsd OpenBSD)
     set(zig_name_linux-musl Linux)
+    set(zig_name_windows-gnu Windows)
     set(CMAKE_SYSTEM_NAME ${zig_name_${zig_system}})
     set(CMAKE_SYSTEM_PROCESSOR ${zig_processor})
 endif()
