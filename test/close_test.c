@@ -4,8 +4,6 @@
  */
 #include "support.h"
 
-#include <unistd.h>
-
 static loop_t *loop;
 
 /* All the handles of one scene. Each kind of callback calls act(), which closes everything. */
@@ -75,7 +73,7 @@ static void on_read(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
     act(nread == LOOP_EOF ? "end" : "read");
 }
 
-static char piece[16];
+static char piece[4096];
 
 static void on_alloc(loop_tcp_t *t, size_t suggested, loop_buf_t *buf)
 {
@@ -93,7 +91,7 @@ static void on_connection(loop_tcp_t *server, int status)
     assert_ok(status);
     act("connection");
     if (loop_tcp_accept_fd(server, &fd) == 0)
-        assert_ok(close(fd));
+        support_close(fd);
 }
 
 static void on_drain(loop_tcp_t *t)
@@ -152,7 +150,7 @@ static void play(void)
     struct sockaddr_storage addr;
     loop_buf_t hello = {"hello", 5};
     char *big;
-    int pair[2];
+    loop_os_fd_t pair[2];
 
     loop = support_loop();
     scene = calloc(1, sizeof(*scene));
@@ -175,9 +173,9 @@ static void play(void)
     addr = support_listen(loop, &scene->server, on_connection);
     assert_ok(loop_tcp_init(loop, &scene->client));
     submitted(&scene->connect, loop_tcp_connect(&scene->client, &scene->connect, (struct sockaddr *)&addr, on_op));
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    assert_ok(support_local_pair(pair));
     assert_ok(loop_desc_attach(loop, &scene->desc, pair[0], LOOP_DESC_OWNED));
-    assert_int_equal(write(pair[1], hello.base, hello.len), 5);
+    assert_int_equal(support_send(pair[1], hello.base, hello.len, 0), 5);
     submitted(&scene->ready, loop_op_ready(&scene->desc, &scene->ready, LOOP_READABLE, on_op));
     assert_ok(loop_timer_init(loop, &scene->timer));
     assert_ok(loop_timer_start(&scene->timer, on_timer, 0, 1));
@@ -200,7 +198,7 @@ static void play(void)
     free(scene); /* a sanitizer sees who comes back to it */
     (void)loop_run(loop, LOOP_RUN_NOWAIT);
     assert_ok(loop_close(loop));
-    assert_ok(close(pair[1]));
+    support_close(pair[1]);
     free(big);
 }
 

@@ -1,10 +1,8 @@
-/* What the random test (model_test.c) and the check of invariants found, each in its smallest form. */
+/*
+ * What the random test (model_test.c) and the check of invariants found, each in its smallest form. What is about POSIX
+ * systems: posix/found_test.c.
+ */
 #include "op_fixture.h"
-
-#include "posix/sys.h"
-
-#include <sys/un.h>
-#include <unistd.h>
 
 /* --------------------------------------------------------------------------------------------------------------- walk -- */
 
@@ -12,7 +10,7 @@ static loop_timer_t timers[4];
 static loop_timer_t late[4];
 static char order[64];
 static int results[4];
-static int fds[2];
+static loop_os_fd_t fds[2];
 static int count;
 
 static void begin_timers(void)
@@ -97,8 +95,8 @@ static void detach_both(loop_handle_t *handle, void *arg)
     (void)arg;
     if (handle != &left.handle)
         return;
-    assert_ok(loop_desc_detach(&right)); /* the next one */
-    assert_ok(loop_desc_detach(&left));  /* the one the walk stands at */
+    results[0] = loop_desc_detach(&right); /* the next one */
+    results[1] = loop_desc_detach(&left);  /* the one the walk stands at */
 }
 
 static void handles_may_leave_during_a_walk(void **state)
@@ -108,12 +106,18 @@ static void handles_may_leave_during_a_walk(void **state)
     fds[0] = loop_desc_fd(&left);
     fds[1] = loop_desc_fd(&right);
     assert_ok(loop_walk(loop, detach_both, NULL));
+    if (results[0] == LOOP_ENOTSUP) {
+        assert_int_equal(results[1], LOOP_ENOTSUP);
+        support_finish(loop);
+        skip(); /* a descriptor that lives leaves no loop here */
+    }
+    assert_int_equal(results[0] | results[1], 0);
     order[0] = '\0';
     assert_ok(loop_walk(loop, note_name, NULL));
     assert_string_equal(order, "");
     support_finish(loop);
-    assert_ok(close(fds[0]));
-    assert_ok(close(fds[1]));
+    support_close(fds[0]);
+    support_close(fds[1]);
 }
 
 static void call_forbidden(loop_handle_t *handle, void *arg)
@@ -246,7 +250,7 @@ static void a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers(voi
         for (int i = 0; i < 4; i++) {
             const char text[4] = {'n', 'o', (char)('0' + i), '.'};
 
-            assert_int_equal(write(loop_desc_fd(&right), text, 4), 4);
+            assert_int_equal(support_write(loop_desc_fd(&right), text, 4), 4);
         }
         read_one(data); /* the descriptor is known to be readable from here on */
         op.data = data;
@@ -260,68 +264,6 @@ static void a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers(voi
         assert_string_equal(taken[2], "no3.");
         support_finish(loop);
     }
-}
-
-/* ------------------------------------------------------------------------------------ descriptors that are closed early -- */
-
-static loop_desc_t next;
-
-/* The owner of left closes its descriptor, and a datagram socket that is attached as `next` gets the number. */
-static void rob_left(int pair[2])
-{
-    int number = loop_desc_fd(&left);
-
-    assert_ok(close(number));
-    assert_ok(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
-    assert_int_equal(pair[0], number);
-    assert_ok(loop_desc_attach(loop, &next, pair[0], 0));
-}
-
-static void a_stream_on_a_descriptor_closed_early_takes_nothing_of_the_next_owner(void **state)
-{
-    loop_op_t stream = {0};
-    loop_op_t fresh = {0};
-    loop_op_t ready = {0};
-    loop_op_t *got[2];
-    char data[8];
-    char other[8];
-    loop_buf_t in = buf_of(data, 8);
-    loop_buf_t in_other = buf_of(other, 8);
-
-    (void)state;
-    begin_with(SOCK_DGRAM);
-    assert_ok(loop_op_receive_stream(&left, &stream, &in, 1, NULL, NULL));
-    assert_int_equal(write(loop_desc_fd(&right), "old", 3), 3);
-    assert_int_equal(loop_wait(loop, got, 2, LOOP_FOREVER), 1);
-    assert_true(stream.flags & LOOP_OP_MORE);
-    rob_left(fds);
-    assert_int_equal(write(fds[1], "new", 3), 3);
-    assert_int_equal(loop_wait(loop, got, 2, LOOP_FOREVER), 1); /* the stream goes on, and ends */
-    assert_ptr_equal(got[0], &stream);
-    assert_int_equal(stream.flags, 0);
-    assert_int_equal(stream.status, LOOP_EBADF);
-    assert_ok(loop_op_receive(&next, &fresh, &in_other, 1, NULL, note));
-    run_until(1);
-    assert_int_equal(fresh.bytes, 3);
-    assert_memory_equal(other, "new", 3);
-    assert_int_equal(loop_desc_fd(&left), LOOP_INVALID_FD);
-    assert_int_equal(loop_op_ready(&left, &ready, LOOP_READABLE, note), LOOP_EBADF);
-    support_finish(loop);
-    assert_ok(close(fds[0]));
-    assert_ok(close(fds[1]));
-}
-
-static void closing_an_owned_descriptor_that_was_closed_early_closes_not_that_of_the_next_owner(void **state)
-{
-    (void)state;
-    begin_with(SOCK_DGRAM); /* owned by their handles */
-    rob_left(fds);
-    assert_ok(loop_handle_close(&left.handle, NULL));
-    (void)loop_run(loop, LOOP_RUN_NOWAIT);
-    assert_int_equal(write(fds[0], "!", 1), 1);
-    support_finish(loop);
-    assert_ok(close(fds[0]));
-    assert_ok(close(fds[1]));
 }
 
 /* --------------------------------------------------------------------------------------------------------- readiness -- */
@@ -347,24 +289,21 @@ static void a_wait_for_both_directions_is_not_held_up_by_a_read_before_it(void *
     assert_int_equal(ready.flags, LOOP_WRITABLE);
     assert_ok(loop_handle_close(&left.handle, NULL));
     support_finish(loop);
-    assert_ok(close(fds[1]));
+    support_close(fds[1]);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- connecting -- */
 
 /* A listener whose queue is full, so that connecting to it takes long. */
-static struct sockaddr_storage full_listener(int sockets[4])
+static struct sockaddr_storage full_listener(loop_os_fd_t sockets[4])
 {
     struct sockaddr_storage addr = support_loopback();
-    socklen_t length = sizeof(struct sockaddr_in);
 
-    sockets[0] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_ok(bind(sockets[0], (struct sockaddr *)&addr, length));
-    assert_ok(listen(sockets[0], 0));
-    assert_ok(getsockname(sockets[0], (struct sockaddr *)&addr, &length));
+    sockets[0] = support_socket(0);
+    assert_ok(support_listen_at(sockets[0], &addr, 0));
     for (int i = 1; i < 4; i++) {
         sockets[i] = support_nonblocking_socket();
-        (void)connect(sockets[i], (struct sockaddr *)&addr, length);
+        (void)support_connect(sockets[i], &addr);
     }
     return addr;
 }
@@ -376,7 +315,7 @@ static void a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too(
     loop_buf_t out = buf_of(text, 3);
     struct sockaddr_storage addr;
     loop_tcp_t client;
-    int sockets[4];
+    loop_os_fd_t sockets[4];
 
     (void)state;
     begin();
@@ -390,7 +329,7 @@ static void a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too(
             assert_ok(loop_tcp_init(loop, &client));
             assert_ok(loop_tcp_connect(&client, &connecting, (struct sockaddr *)&addr, note));
         } else {
-            assert_ok(loop_desc_attach(loop, &left, socket(AF_INET, SOCK_STREAM, 0), LOOP_DESC_OWNED));
+            assert_ok(loop_desc_attach(loop, &left, support_socket(0), LOOP_DESC_OWNED));
             assert_ok(loop_op_connect(&left, &connecting, (struct sockaddr *)&addr, note));
         }
         assert_ok(loop_op_cancel(&connecting));
@@ -408,7 +347,7 @@ static void a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too(
     }
     support_finish(loop);
     for (int i = 0; i < 4; i++)
-        assert_ok(close(sockets[i]));
+        support_close(sockets[i]);
 }
 
 static loop_op_t early_write;
@@ -429,13 +368,13 @@ static void a_write_after_the_last_of_two_connects_ends_with_the_first_of_them(v
     loop_op_t first = {0};
     loop_op_t second = {0};
     loop_op_t *got[4];
-    int sockets[4];
+    loop_os_fd_t sockets[4];
 
     (void)state;
     begin();
     memset(&early_write, 0, sizeof(early_write));
     addr = full_listener(sockets);
-    assert_ok(loop_desc_attach(loop, &left, socket(AF_INET, SOCK_STREAM, 0), LOOP_DESC_OWNED));
+    assert_ok(loop_desc_attach(loop, &left, support_socket(0), LOOP_DESC_OWNED));
     assert_ok(loop_op_connect(&left, &first, (struct sockaddr *)&addr, NULL));
     assert_ok(loop_op_connect(&left, &second, (struct sockaddr *)&addr, write_early));
     assert_ok(loop_op_cancel(&first));
@@ -447,30 +386,7 @@ static void a_write_after_the_last_of_two_connects_ends_with_the_first_of_them(v
     assert_int_equal(early_write.status, LOOP_ECANCELED);
     support_finish(loop);
     for (int i = 0; i < 4; i++)
-        assert_ok(close(sockets[i]));
-}
-
-/* As on a TCP handle, and as a connect that fails later. */
-static void a_write_after_a_connect_that_failed_at_once_is_cancelled(void **state)
-{
-    struct sockaddr_un nowhere = {.sun_family = AF_UNIX, .sun_path = "/nowhere/at/all"};
-    loop_op_t connecting = {0};
-    loop_op_t write = {0};
-    char text[4] = "abc";
-    loop_buf_t out = buf_of(text, 3);
-
-    (void)state;
-    begin();
-    assert_ok(loop_desc_attach(loop, &left, socket(AF_UNIX, SOCK_STREAM, 0), LOOP_DESC_OWNED));
-    assert_ok(loop_op_connect(&left, &connecting, (struct sockaddr *)&nowhere, note));
-    assert_ok(loop_op_write(&left, &write, &out, 1, note));
-    run_until(2);
-    assert_int_equal(connecting.status, LOOP_ENOENT);
-    assert_int_equal(write.status, LOOP_ECANCELED);
-    assert_ok(loop_op_write(&left, &write, &out, 1, note));
-    run_until(3);
-    assert_true(write.status != 0 && write.status != LOOP_ECANCELED); /* what the system says of such a socket */
-    support_finish(loop);
+        support_close(sockets[i]);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- TCP -- */
@@ -499,7 +415,7 @@ static void start_without_the_second_time(loop_tcp_t *t, size_t suggested, loop_
 
 static void a_buffer_comes_back_also_if_its_callback_starts_reading_without_one(void **state)
 {
-    int peer;
+    loop_os_fd_t peer;
 
     (void)state;
     begin();
@@ -507,7 +423,7 @@ static void a_buffer_comes_back_also_if_its_callback_starts_reading_without_one(
     returned = 0;
     peer = support_tcp_and_socket(loop, &tcp);
     assert_ok(loop_tcp_read_start(&tcp, start_without_the_second_time, note_return));
-    assert_int_equal(write(peer, "full", 4),
+    assert_int_equal(support_send(peer, "full", 4, 0),
                      4); /* as much as the buffer holds: it is asked for once more, and finds nothing */
     for (int i = 0; allocs < 2; i++) {
         assert_true(i < 100);
@@ -515,53 +431,7 @@ static void a_buffer_comes_back_also_if_its_callback_starts_reading_without_one(
     }
     assert_int_equal(returned, 2);
     support_finish(loop);
-    assert_ok(close(peer));
-}
-
-static ssize_t (*real_sendmsg)(int fd, const struct msghdr *msg, int flags);
-static ssize_t (*real_send)(int fd, const void *base, size_t length, int flags);
-
-/* A system that takes one byte at a time. */
-static ssize_t send_a_byte(int fd, const void *base, size_t length, int flags)
-{
-    return real_send(fd, base, length > 1 ? 1 : length, flags);
-}
-
-static ssize_t sendmsg_a_byte(int fd, const struct msghdr *msg, int flags)
-{
-    return send_a_byte(fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len, flags);
-}
-
-/* The write gave way to others with the descriptor writable; then the wait found out that it is not. */
-static void a_write_that_gave_way_is_told_when_it_may_go_on(void **state)
-{
-    static char bytes[65536];
-    loop_op_t writing = {0};
-    loop_op_t waiting = {0};
-    loop_buf_t buf = buf_of(bytes, 100);
-
-    (void)state;
-    begin_with(SOCK_STREAM);
-    real_send = loop__sys.send;
-    real_sendmsg = loop__sys.sendmsg;
-    loop__sys.send = send_a_byte;
-    loop__sys.sendmsg = sendmsg_a_byte;
-    assert_ok(loop_op_write(&left, &writing, &buf, 1, note));
-    loop__sys.send = real_send;
-    loop__sys.sendmsg = real_sendmsg;
-    while (write(loop_desc_fd(&left), bytes, sizeof(bytes)) > 0) /* until it is full */
-        continue;
-    assert_ok(loop_op_ready(&left, &waiting, LOOP_WRITABLE, note));
-    assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
-    assert_int_equal(completions, 0);
-    while (read(loop_desc_fd(&right), bytes, sizeof(bytes)) > 0)
-        continue;
-    for (int i = 0; completions < 2; i++) {
-        assert_true(i < 100);
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
-    }
-    assert_int_equal(writing.bytes, 100);
-    support_finish(loop);
+    support_close(peer);
 }
 
 LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_handles),
@@ -571,11 +441,7 @@ LOOP_TEST_MAIN(TEST(a_walk_is_in_the_order_of_age_also_after_one_that_opened_han
                TEST(a_handle_that_waits_for_its_close_callback_keeps_the_loop_alive),
                TEST(what_starts_in_its_own_phase_comes_after_those_that_were_started_before),
                TEST(a_stream_whose_first_datagram_is_there_at_once_keeps_its_buffers),
-               TEST(a_stream_on_a_descriptor_closed_early_takes_nothing_of_the_next_owner),
-               TEST(closing_an_owned_descriptor_that_was_closed_early_closes_not_that_of_the_next_owner),
                TEST(a_wait_for_both_directions_is_not_held_up_by_a_read_before_it),
                TEST(a_write_after_a_cancelled_connect_that_nobody_heard_of_yet_ends_too),
                TEST(a_write_after_the_last_of_two_connects_ends_with_the_first_of_them),
-               TEST(a_write_after_a_connect_that_failed_at_once_is_cancelled),
-               TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one),
-               TEST(a_write_that_gave_way_is_told_when_it_may_go_on))
+               TEST(a_buffer_comes_back_also_if_its_callback_starts_reading_without_one))

@@ -15,17 +15,27 @@ int harness_setup(void **state)
     return 0;
 }
 
+static bool left_open(const unsigned char *open_after, unsigned fd)
+{
+    return ((open_after[fd / 8] & ~open_before[fd / 8]) >> (fd % 8) & 1) != 0;
+}
+
 int harness_teardown(void **state)
 {
     unsigned char open_after[WATCHED_DESCRIPTORS / 8];
-    int leaked = 0;
+    unsigned leaked;
+    unsigned turn = 0;
     (void)state;
-    harness_descriptors(open_after, WATCHED_DESCRIPTORS);
+    do {
+        leaked = 0;
+        harness_descriptors(open_after, WATCHED_DESCRIPTORS);
+        for (unsigned fd = 0; fd < WATCHED_DESCRIPTORS; fd++) {
+            leaked += left_open(open_after, fd);
+        }
+    } while (leaked != 0 && harness_wait_for_system(turn++));
     for (unsigned fd = 0; fd < WATCHED_DESCRIPTORS; fd++) {
-        unsigned bit = 1u << (fd % 8);
-        if ((open_after[fd / 8] & bit) != 0 && (open_before[fd / 8] & bit) == 0) {
+        if (left_open(open_after, fd)) {
             fprintf(stderr, "descriptor %u was left open\n", fd);
-            leaked++;
         }
     }
     return leaked == 0 ? 0 : -1;
@@ -53,6 +63,7 @@ static int run(const harness_test *tests, size_t count)
 
 int harness_main(const harness_test *tests, size_t count, int argc, char **argv)
 {
+    harness_begin();
     if (argc <= 1) {
         return run(tests, count);
     }

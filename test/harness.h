@@ -23,6 +23,7 @@
 #define _UINTPTR_T_DEFINED
 #endif
 #include <cmocka.h>
+#include <stdbool.h>
 
 typedef struct CMUnitTest harness_test;
 
@@ -38,11 +39,19 @@ size_t harness_find(const harness_test *tests, size_t count, const char *name);
 /* 1 if the test runs under something that makes it many times slower, and should do less. */
 int harness_slow(void);
 
-/* The number of this process. Written once per platform, as is the next. */
+/* Written once per platform: */
+
+/* What a process needs before its tests; later calls do nothing. */
+void harness_begin(void);
+
+/* The number of this process. */
 unsigned long harness_process(void);
 
-/* Sets bit n of the map for every open descriptor n below bits. */
+/* Sets bit n of the map for every open descriptor n below bits; on Windows for every handle 4 * n. */
 void harness_descriptors(unsigned char *map, unsigned bits);
+
+/* Whether the system itself may still close some, after a pause that this call has made; turn counts the calls from 0. */
+bool harness_wait_for_system(unsigned turn);
 
 /* clang-format off: the two macros are lists, not statements */
 #define TEST(function)                                                                                                 \

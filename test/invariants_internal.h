@@ -1,4 +1,4 @@
-/* Shared by invariants.c and invariants_posix.c. */
+/* Shared by invariants.c and the part of each platform. */
 #ifndef LOOP_TEST_INVARIANTS_INTERNAL_H
 #define LOOP_TEST_INVARIANTS_INTERNAL_H
 
@@ -10,7 +10,13 @@
 
 _Noreturn void invariants_broken(const char *condition, const void *object, const char *file, int line);
 
-/* The readiness engine's part, of one open descriptor. settled: no turn is under way. */
-void invariants_check_posix(struct desc *desc, bool settled);
+/* The platform's part, of one open descriptor. settled: no turn is under way. */
+void invariants_check_platform(struct desc *desc, bool settled);
+
+/* Whether the end of the parked operation, which was asked for, is still to come: else it comes at once. */
+bool invariants_ends_later(struct op *op);
+
+/* How often the backend holds the descriptor: loop__desc_hold(). */
+uint32_t invariants_holds(struct desc *desc);
 
 #endif

@@ -1,11 +1,6 @@
 /* loop_metrics: what is counted, and what is timed only where it was asked for. */
-#include "backend_test.h"
-#include "posix/sys.h"
-
+#include "fake_time.h"
 #include "op_fixture.h"
-
-#include <pthread.h>
-#include <unistd.h>
 
 static loop_metrics_t figures(void)
 {
@@ -53,8 +48,8 @@ static void turns_waits_and_events_are_counted(void **state)
     assert_int_equal(after.turns - before.turns, 2);
     assert_int_equal(after.waits - before.waits, 2);
     assert_int_equal(after.events, before.events);
-    assert_int_equal(write(loop_desc_fd(&right), "x", 1), 1);
-    turn();
+    assert_int_equal(support_write(loop_desc_fd(&right), "x", 1), 1);
+    run_until(1);
     after = figures();
     assert_int_equal(after.events - before.events, 1);
     support_finish(loop);
@@ -158,35 +153,11 @@ static void timers_are_counted_when_they_fire(void **state)
 
 /* ------------------------------------------------------------------------------------------------------------ times -- */
 
-/* The clock is the test's: it moves while callbacks work and while the loop waits, and not by itself. */
-static struct loop_sys system_calls;
-static uint64_t clock_ns;
-static int clock_reads;
-
-static int test_clock(clockid_t clock, struct timespec *ts)
-{
-    (void)clock;
-    clock_reads++;
-    ts->tv_sec = (time_t)(clock_ns / 1000000000u);
-    ts->tv_nsec = (long)(clock_ns % 1000000000u);
-    return 0;
-}
-
-static void advance(uint64_t ns)
-{
-    clock_ns += ns;
-}
-
-BACKEND_FAKE_WAIT(test_wait, advance)
-
 static void begin_with_clock(unsigned flags)
 {
     loop_options_t options = LOOP_OPTIONS_INIT;
 
-    system_calls = loop__sys;
-    loop__sys.clock_gettime = test_clock;
-    BACKEND_FAKE_WAIT_INSTALL(test_wait);
-    clock_ns = LOOP_SEC(1000);
+    fake_time_begin();
     options.flags = flags;
     assert_ok(loop_init(&loop, &options));
     completions = 0;
@@ -196,7 +167,7 @@ static void begin_with_clock(unsigned flags)
 static void finish_with_clock(void)
 {
     support_finish(loop);
-    loop__sys = system_calls;
+    fake_time_end();
 }
 
 static void time_in_waits_counts_as_idle(void **state)
@@ -212,7 +183,7 @@ static void time_in_waits_counts_as_idle(void **state)
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     assert_int_equal(fired, 1);
     assert_int_equal(figures().idle_time, LOOP_MS(30));
-    clock_ns += LOOP_SEC(1); /* between turns */
+    fake_time += LOOP_SEC(1); /* between turns */
     turn();
     assert_int_equal(figures().idle_time, LOOP_MS(30));
     finish_with_clock();
@@ -221,32 +192,32 @@ static void time_in_waits_counts_as_idle(void **state)
 static void work_in_timer(loop_timer_t *timer)
 {
     (void)timer;
-    clock_ns += LOOP_MS(20);
+    fake_time += LOOP_MS(20);
 }
 
 static void work_in_task(loop_task_t *t, int status)
 {
     (void)t;
     (void)status;
-    clock_ns += LOOP_MS(21);
+    fake_time += LOOP_MS(21);
 }
 
 static void work_in_op(loop_op_t *op)
 {
     note(op);
-    clock_ns += LOOP_MS(22);
+    fake_time += LOOP_MS(22);
 }
 
 static void work_in_idle(loop_idle_t *idle)
 {
-    clock_ns += LOOP_MS(23);
+    fake_time += LOOP_MS(23);
     assert_ok(loop_handle_close(&idle->handle, NULL));
 }
 
 static void work_in_close(loop_handle_t *handle)
 {
     (void)handle;
-    clock_ns += LOOP_MS(24);
+    fake_time += LOOP_MS(24);
 }
 
 static void the_longest_callback_of_every_kind_is_found_and_told_once(void **state)
@@ -254,7 +225,7 @@ static void the_longest_callback_of_every_kind_is_found_and_told_once(void **sta
     loop_timer_t timers[2];
     loop_idle_t idle;
     loop_op_t ops[2] = {{0}};
-    int fds[2];
+    loop_os_fd_t fds[2];
 
     (void)state;
     begin_with_clock(LOOP_METRICS_TIME);
@@ -271,7 +242,7 @@ static void the_longest_callback_of_every_kind_is_found_and_told_once(void **sta
     turn();
     assert_int_equal(figures().longest_callback, LOOP_MS(21));
 
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(support_local_pair(fds));
     assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
     assert_ok(loop_op_write(&left, &ops[0], &(loop_buf_t){"x", 1}, 1, work_in_op));
     assert_ok(loop_op_write(&left, &ops[1], &(loop_buf_t){"x", 1}, 1, work_in_op));
@@ -288,7 +259,7 @@ static void the_longest_callback_of_every_kind_is_found_and_told_once(void **sta
     turn();
     assert_int_equal(figures().longest_callback, LOOP_MS(24));
     finish_with_clock();
-    assert_ok(close(fds[1]));
+    support_close(fds[1]);
 }
 
 static void time_between_turns_is_nobodys(void **state)
@@ -299,7 +270,7 @@ static void time_between_turns_is_nobodys(void **state)
     begin_with_clock(LOOP_METRICS_TIME);
     assert_ok(loop_timer_init(loop, &timer));
     turn();
-    clock_ns += LOOP_MS(50);
+    fake_time += LOOP_MS(50);
     assert_ok(loop_timer_start(&timer, work_in_timer, 0, 0));
     turn();
     assert_int_equal(figures().longest_callback, LOOP_MS(20));
@@ -309,20 +280,20 @@ static void time_between_turns_is_nobodys(void **state)
 static void without_the_flag_no_clock_is_read_for_figures(void **state)
 {
     loop_op_t op = {0};
-    int fds[2];
+    loop_os_fd_t fds[2];
 
     (void)state;
     begin_with_clock(0);
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(support_local_pair(fds));
     assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
-    clock_reads = 0;
+    fake_time_reads = 0;
     assert_ok(loop_op_write(&left, &op, &(loop_buf_t){"x", 1}, 1, work_in_op));
     turn();
     assert_int_equal(completions, 1);
-    assert_int_equal(clock_reads, 0);
+    assert_int_equal(fake_time_reads, 0);
     assert_int_equal(figures().longest_callback, 0);
     finish_with_clock();
-    assert_ok(close(fds[1]));
+    support_close(fds[1]);
 }
 
 static void wrong_sizes_are_refused(void **state)

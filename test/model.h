@@ -5,7 +5,8 @@
  * callback does within it: so every part of a run, an atom, can be left out without changing what the others try to do. That is
  * what replays a failure, and what shrinks it.
  *
- *   model_test.c     the rows, the command line, a series of runs
+ *   model_test.c     the rows; iocp/model_packets_test.c has one more for Windows
+ *   model_series.c   the command line, a series of runs
  *   model_shrink.c   finds a smaller run that fails in the same way
  *   model_run.c      one run: its world, its steps, its end
  *   model_turn.c     what must hold in a turn, before a wait and after a run
@@ -15,8 +16,9 @@
  *   model_op.c       operations
  *   model_tcp.c      TCP handles
  *   model_flow.c     bytes and datagrams on their way
- *   model_posix.c    descriptors of the system, child processes
- *   model_seam.c     the clock, the wait and faults, by the seam of system calls
+ *   model_seam.c     the wait, and what decides on faults
+ *   posix/model_posix.c, iocp/model_windows.c    descriptors of the system, processes that may fail
+ *   posix/model_calls.c, iocp/model_wait.c       the clock, and the calls that go wrong, by the seam of system calls
  */
 #ifndef LOOP_TEST_MODEL_H
 #define LOOP_TEST_MODEL_H
@@ -39,6 +41,7 @@ struct plan {
     uint64_t seed;
     uint32_t steps; /* 0: as many as the seed says */
     enum model_faults faults;
+    bool packets_always;   /* completion ports: of what succeeds at once, too */
     bool verbose;          /* tell what is done */
     const uint64_t *units; /* NULL: everything is done; else just these, in ascending order */
     size_t unit_count;
@@ -71,6 +74,12 @@ struct report {
 
 /* A run. Does not return if a check fails. */
 void model_run(const struct plan *plan, struct report *report);
+
+/* What a row does: runs of the plan with seeds from the one given on. */
+void model_row(const struct plan *plan, uint64_t steps, uint64_t slow_steps);
+
+/* harness_main(), and the options of the random test. */
+int model_main(const harness_test *tests, size_t test_count, int argc, char **argv);
 
 /* How many steps a run of this seed has. */
 uint32_t model_steps(uint64_t seed);
@@ -174,6 +183,8 @@ struct flow {
     bool lossy;     /* datagrams may vanish */
     bool immediate; /* what was sent can be received at once */
     bool tcp;       /* a reset destroys what is on its way */
+    bool pipe;
+    bool uncounted; /* a write ended of which nobody knows how much was read: what comes cannot be compared any more */
     bool ended;     /* the sender ended its side */
     bool closed;    /* the sender is gone */
     bool reader_gone;
@@ -286,6 +297,7 @@ struct end {
     bool is_tcp;     /* a TCP handle */
     bool owned;      /* the descriptor closes with the handle */
     bool robbed;     /* it was closed before the handle, and its number taken by another; fd is a duplicate */
+    bool attached;   /* once at least, since it was opened */
     bool connecting;
     bool connected;
     bool failed;
@@ -540,6 +552,18 @@ bool is_injected(int error);
 
 /* -------------------------------------------------------------------------------------------------- what systems differ in -- */
 
+/* What the system or its backend has not, the model leaves out. */
+extern const struct system_abilities {
+    unsigned step_costs; /* so many times what a step takes elsewhere: a row has as many fewer */
+    bool detaches; /* a descriptor leaves its loop alive, and may come back; its owner may give its number to another */
+    bool counts_sent;      /* seam_sent() tells */
+    bool counts_cancelled; /* of a write to a pipe that was cancelled it is known how much was read before */
+    bool answers_at_once;  /* what is cancelled or closed is given back by then, not by a later event */
+} system_can;
+
+/* The kind whose pairs stand for those that the system has not. */
+enum pair_kind system_kind(enum pair_kind kind);
+
 /* Opens a pair; addresses are set for UDP only. */
 void system_pair(enum pair_kind kind, loop_os_fd_t fds[2], struct sockaddr_storage addrs[2]);
 loop_os_fd_t system_socket(void);
@@ -556,10 +580,14 @@ void system_shutdown(loop_os_fd_t fd);
 /* 0 if it has none. */
 int system_port(loop_os_fd_t fd, bool peer);
 bool system_is_async(loop_os_fd_t fd);
+/* Surely, so that it can be promised: not every system tells. */
+bool system_is_surely_async(loop_os_fd_t fd);
 bool system_is_stream(loop_os_fd_t fd);
 /* The LOOP_READABLE and LOOP_WRITABLE of wanted that hold now. */
 unsigned system_ready(loop_os_fd_t fd, unsigned wanted);
 int system_open_count(void);
+/* Gives the system a moment to tell what it knows. */
+void system_pause(void);
 
 /* The clock of the test, and the wait that moves it. */
 void seam_begin(void);

@@ -167,6 +167,7 @@ static void reset(struct end *e)
 {
     e->is_tcp = false;
     e->owned = false;
+    e->attached = false;
     e->connecting = false;
     e->connected = e->pair != NULL && !is_dialling(e->pair);
     e->failed = false;
@@ -215,6 +216,7 @@ bool end_attach(struct end *e, bool as_tcp)
     int rc;
 
     reset_handle(e);
+    e->attached = true;
     if (as_tcp) {
         loop_tcp_t *tcp = (loop_tcp_t *)handle_new(&e->h, sizeof(loop_tcp_t));
 
@@ -240,7 +242,7 @@ bool end_attach(struct end *e, bool as_tcp)
     e->owned = chance(50);
     if (e->owned)
         flags |= LOOP_DESC_OWNED;
-    if (end_is_tcp_socket(e) && system_is_async(e->fd) && chance(50))
+    if (end_is_tcp_socket(e) && system_is_surely_async(e->fd) && chance(50))
         flags |= LOOP_DESC_TCP;
     say("attach %s %d%s%s", end_kind_name(e), e->h.number, e->owned ? ", owned" : "",
         flags & LOOP_DESC_TCP ? ", promised to be TCP" : "");
@@ -267,6 +269,7 @@ static void make_flows(struct pair *pair, bool one_way)
         flow->datagrams = pair->kind == PAIR_DATAGRAM || pair->kind == PAIR_UDP;
         flow->lossy = pair->kind == PAIR_UDP;
         flow->tcp = pair->kind >= PAIR_TCP_DESC;
+        flow->pipe = pair->kind == PAIR_PIPE;
         flow->immediate = !flow->lossy && !flow->tcp;
         flow->refs = 2;
         pair->ends[side].out = flow;
@@ -502,7 +505,10 @@ static void detach(struct end *e)
         return;
     say("detach %s %d", end_kind_name(e), e->h.number);
     CALL(rc, loop_desc_detach(desc));
-    CHECK_RC(rc, e->h.life != LIFE_OPEN ? LOOP_EBADF : e->h.in_flight > 0 ? LOOP_EBUSY : 0);
+    CHECK_RC(rc, e->h.life != LIFE_OPEN ? LOOP_EBADF
+                 : e->h.in_flight > 0   ? LOOP_EBUSY
+                 : system_can.detaches  ? 0
+                                        : LOOP_ENOTSUP);
     if (rc != 0)
         return;
     CHECK(loop_handle_get_type(&desc->handle) == LOOP_UNKNOWN_HANDLE, "a type after detaching");
@@ -533,7 +539,8 @@ static void rob(struct end *e)
     loop_os_fd_t number = e->fd;
 
     if (e->is_tcp || e->owned || e->h.life != LIFE_OPEN || e->pair == NULL || is_dialling(pair) ||
-        world->plan->faults == FAULTS_MIXED || !is_empty(&pair->ends[0]) || !is_empty(&pair->ends[1]))
+        !system_can.detaches || world->plan->faults == FAULTS_MIXED || !is_empty(&pair->ends[0]) ||
+        !is_empty(&pair->ends[1]))
         return;
     say("close the descriptor of %s %d before its handle", end_kind_name(e), e->h.number);
     e->fd = system_duplicate(number);
@@ -616,7 +623,8 @@ static void act_raw(struct end *e)
         break;
     case 2:
     case 3:
-        (void)end_attach(e, e->pair != NULL && end_is_tcp_socket(e) && e->connected && chance(50));
+        if (system_can.detaches || !e->attached)
+            (void)end_attach(e, e->pair != NULL && end_is_tcp_socket(e) && e->connected && chance(50));
         break;
     case 4:
         if (e->out != NULL && !e->out->datagrams && e->pair->kind != PAIR_PIPE && !e->raw_shut && e->connected) {

@@ -184,7 +184,7 @@ static void make_tables(const struct size *size)
     world->handles = some(2 * size->pairs + size->listeners + size->timers + size->phases + size->asyncs + 1,
                           sizeof(struct mhandle *));
     for (int i = 0; i < size->pairs; i++) {
-        world->pairs[i].kind = (enum pair_kind)((first_kind + (uint64_t)i * 3) % PAIR_KINDS);
+        world->pairs[i].kind = system_kind((enum pair_kind)((first_kind + (uint64_t)i * 3) % PAIR_KINDS));
         for (int side = 0; side < 2; side++) {
             end_init(&world->pairs[i].ends[side], &world->pairs[i], 2 * i + side, side);
             add_handle(&world->pairs[i].ends[side].h);

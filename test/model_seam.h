@@ -1,12 +1,8 @@
-/* The seam of a run, in two parts: what is the same for every backend, and its registrations and its wait. */
+/* The seam of a run: what decides on faults and waits, and what the platform has for it. */
 #ifndef LOOP_TEST_MODEL_SEAM_H
 #define LOOP_TEST_MODEL_SEAM_H
 
 #include "model.h"
-
-#include "posix/sys.h"
-
-#define FDS 4096
 
 /* Where faults happen. */
 enum {
@@ -36,19 +32,12 @@ int seam_disorder(void *events, size_t size, int n);
 struct seam_look;
 int seam_wait(struct seam_look *look, int64_t ns, uint64_t slack);
 
-/* <backend>/model_wait.c */
-
-void seam_begin_backend(void);
+/* Once per backend: */
 
 /* Events that are there, in any order and not all at once. */
 int seam_take(struct seam_look *look);
 
-/* Whether the wait is interrupted; errno says so. */
+/* Whether the wait is interrupted, as the system would say it. */
 bool seam_interrupts_wait(struct seam_look *look);
-
-bool seam_is_registered(int fd);
-
-/* Makes the kernel report what is there once more: after a refusal that was not its own, no edge would come. */
-void seam_rearm(int fd);
 
 #endif

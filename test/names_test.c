@@ -1,12 +1,6 @@
 /* Name resolution. Nothing here needs a network: hosts are numbers, or "localhost". */
 #include "work_fixture.h"
 
-#include "posix/sys.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-
 static loop_t *loop;
 static int ended;
 static int result;
@@ -190,11 +184,12 @@ static void addresses_are_written_as_numbers(void **state)
 static void bad_flags_are_the_resolvers_error(void **state)
 {
     (void)state;
-    if (!support_resolver_refuses_flags(1 << 30))
-        skip();
     begin();
-    assert_int_equal(ask_name("127.0.0.1", 80, 1 << 30), LOOP_EAI_BADFLAGS);
+    (void)ask_name("127.0.0.1", 80, 1 << 30);
     support_finish(loop);
+    if (result == 0)
+        skip(); /* the resolver does not look at them */
+    assert_int_equal(result, LOOP_EAI_BADFLAGS);
 }
 
 static int questions;
@@ -338,63 +333,9 @@ static void wrong_arguments_are_refused(void **state)
     assert_int_equal(ended, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ errors -- */
-
-static int resolver_says;
-static int system_says;
-
-static int fake_getaddrinfo(const char *node, const char *port, const struct addrinfo *hints, struct addrinfo **found)
-{
-    (void)node;
-    (void)port;
-    (void)hints;
-    *found = (struct addrinfo *)&resolver_says; /* which nobody may look at */
-    errno = system_says;
-    return resolver_says;
-}
-
-static int fake_getnameinfo(const struct sockaddr *addr, socklen_t len, char *h, socklen_t h_len, char *s,
-                            socklen_t s_len, int flags)
-{
-    (void)addr;
-    (void)flags;
-    if (len != sizeof(struct sockaddr_in) || h_len != 1025 || s_len != 32)
-        abort();
-    h[0] = s[0] = '\0';
-    errno = system_says;
-    return resolver_says;
-}
-
-static void says(int number, int errno_value, int code)
-{
-    resolver_says = number;
-    system_says = errno_value;
-    assert_int_equal(ask("a", "b", NULL), code);
-    assert_null(list);
-    assert_int_equal(ask_name("127.0.0.1", 1, 0), code);
-}
-
-static void every_error_of_the_resolver_has_its_code(void **state)
-{
-    struct loop_sys saved = loop__sys;
-
-    (void)state;
-    loop__sys.getaddrinfo = fake_getaddrinfo;
-    loop__sys.getnameinfo = fake_getnameinfo;
-    begin();
-    for (size_t i = 0; i < support_resolver_errors_count; i++)
-        says(support_resolver_errors[i].number, 0, support_resolver_errors[i].code);
-    says(EAI_SYSTEM, EMFILE, LOOP_EMFILE);
-    says(EAI_SYSTEM, 0, LOOP_UNKNOWN);
-    says(-98765, 0, LOOP_UNKNOWN);
-    support_finish(loop);
-    loop__sys = saved;
-}
-
 LOOP_TEST_MAIN(TEST(numeric_hosts_and_ports_are_found), TEST(localhost_is_this_machine),
                TEST(bad_questions_get_the_resolvers_errors), TEST(names_and_hints_are_copied),
                TEST(names_too_long_for_any_resolver_are_refused), TEST(addresses_are_written_as_numbers),
                TEST(bad_flags_are_the_resolvers_error), TEST(a_request_may_be_used_again_in_its_callback),
                TEST(requests_wait_on_the_lane_of_names_only),
-               TEST(a_cancelled_question_is_answered_or_cancelled_and_never_both), TEST(wrong_arguments_are_refused),
-               TEST(every_error_of_the_resolver_has_its_code))
+               TEST(a_cancelled_question_is_answered_or_cancelled_and_never_both), TEST(wrong_arguments_are_refused))

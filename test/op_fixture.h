@@ -20,7 +20,7 @@ loop_buf_t buf_of(void *base, size_t len);
 /* A loop; nothing completed. */
 void begin(void);
 
-/* A loop, and left and right as a pair of Unix sockets of the type. They are closed with their handles. */
+/* A loop, and left and right as a local pair of sockets of the type. They are closed with their handles. */
 void begin_with(int type);
 
 /* Turns until n operations completed. */

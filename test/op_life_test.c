@@ -1,9 +1,6 @@
 /* What is promised of every operation: wrong use is refused, it completes exactly once, closing ends it. */
 #include "op_fixture.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 /* ------------------------------------------------------------------------------------------------ cancel and close -- */
 
 static void wrong_use_is_refused(void **state)
@@ -42,67 +39,6 @@ static void wrong_use_is_refused(void **state)
     support_finish(loop);
 }
 
-/* Refused operations keep what their last use left in them. */
-static void without_memory_an_operation_is_refused_and_as_it_was(void **state)
-{
-    struct support_allocator counts = {0};
-    loop_allocator_t allocator = support_allocator(&counts);
-    loop_options_t options = LOOP_OPTIONS_INIT;
-    static char data[65536];
-    loop_buf_t many[9]; /* more than an operation keeps by itself */
-    loop_op_t op = {0};
-    loop_op_t sending = {0};
-    int stream[2];
-    int datagram[2];
-    loop_desc_t third;
-    loop_desc_t fourth;
-
-    (void)state;
-    for (int i = 0; i < 9; i++)
-        many[i] = buf_of(data, 1);
-    options.allocator = &allocator;
-    completions = 0;
-    assert_ok(loop_init(&loop, &options));
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, stream));
-    assert_ok(socketpair(AF_UNIX, SOCK_DGRAM, 0, datagram));
-    assert_ok(loop_desc_attach(loop, &left, stream[0], LOOP_DESC_OWNED));
-    assert_ok(loop_desc_attach(loop, &right, stream[1], LOOP_DESC_OWNED));
-    assert_ok(loop_desc_attach(loop, &third, datagram[0], LOOP_DESC_OWNED));
-    assert_ok(loop_desc_attach(loop, &fourth, datagram[1], LOOP_DESC_OWNED));
-    assert_int_equal(write(datagram[1], data, 5), 5);
-    assert_ok(loop_op_receive(&third, &op, many, 3, NULL, note));
-    run_until(1);
-    while (write(stream[1], data, sizeof(data)) > 0 || write(datagram[1], data, 1000) > 0)
-        continue;
-
-    counts.calls = 0;
-    counts.fail_at = 1;
-    assert_int_equal(loop_op_write(&right, &op, many, 9, note), LOOP_ENOMEM);
-    counts.calls = 0;
-    assert_int_equal(loop_op_read(&left, &op, many, 9, note), LOOP_ENOMEM);
-    counts.calls = 0;
-    assert_int_equal(loop_op_send(&fourth, &op, many, 2, NULL, note), LOOP_ENOMEM);
-    counts.calls = 0;
-    assert_int_equal(loop_op_receive(&fourth, &op, many, 2, NULL, note), LOOP_ENOMEM);
-    counts.calls = 0;
-    assert_int_equal(loop_op_receive_stream(&fourth, &op, many, 2, NULL, note), LOOP_ENOMEM);
-    assert_ptr_equal(loop_op_get_handle(&op), &third.handle);
-    assert_int_equal(op.bytes, 3);
-    assert_int_equal(op.status, 0);
-    assert_int_equal(op.flags, LOOP_OP_TRUNCATED);
-    assert_false(loop_handle_is_active(&left.handle) || loop_handle_is_active(&right.handle));
-    assert_false(loop_handle_is_active(&fourth.handle));
-    assert_int_equal(loop_op_cancel(&op), LOOP_ENOENT);
-    assert_int_equal(loop_alive(loop), 0);
-
-    counts.fail_at = 0;
-    assert_ok(loop_op_receive(&fourth, &op, many, 2, NULL, note));
-    assert_ok(loop_op_send(&fourth, &sending, many, 2, NULL, note));
-    support_finish(loop);
-    assert_int_equal(completions, 3);
-    assert_int_equal(counts.live, 0);
-}
-
 static int closed_after;
 
 static void note_closed(loop_handle_t *handle)
@@ -129,7 +65,7 @@ static void closing_completes_everything_once_and_then_calls_back(void **state)
     for (int i = 0; i < 8; i++)
         assert_ok(loop_op_read(&left, &ops[i], &(loop_buf_t){text, 1}, 1, close_left));
     /* Two bytes: two reads finish in the same batch, and the first callback closes. */
-    assert_int_equal(write(loop_desc_fd(&right), "ab", 2), 2);
+    assert_int_equal(support_write(loop_desc_fd(&right), "ab", 2), 2);
     run_until(8);
     (void)loop_run(loop, LOOP_RUN_NOWAIT);
     assert_int_equal(closed_after, 8);
@@ -207,9 +143,9 @@ static void check_closed(loop_handle_t *handle)
 
 static void open_pair(int pair)
 {
-    int fds[2];
+    loop_os_fd_t fds[2];
 
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    assert_ok(support_local_pair(fds));
     for (int i = 0; i < 2; i++) {
         int end = pair * 2 + i;
 
@@ -270,7 +206,6 @@ static void any_sequence_of_operations_completes_each_exactly_once(void **state)
     }
 }
 
-LOOP_TEST_MAIN(TEST(wrong_use_is_refused), TEST(without_memory_an_operation_is_refused_and_as_it_was),
-               TEST(closing_completes_everything_once_and_then_calls_back),
+LOOP_TEST_MAIN(TEST(wrong_use_is_refused), TEST(closing_completes_everything_once_and_then_calls_back),
                TEST(an_operation_may_be_submitted_again_in_its_callback_without_starving_others),
                TEST(any_sequence_of_operations_completes_each_exactly_once))

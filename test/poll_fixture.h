@@ -8,8 +8,8 @@
 
 extern loop_t *loop;
 extern loop_poll_t polls[POLLS];
-extern int mine[POLLS];  /* the descriptors that are polled */
-extern int peers[POLLS]; /* the other ends */
+extern loop_os_fd_t mine[POLLS];  /* the descriptors that are polled */
+extern loop_os_fd_t peers[POLLS]; /* the other ends */
 
 extern int reports[POLLS];   /* callbacks of each */
 extern unsigned seen[POLLS]; /* the events of its last one */
@@ -20,7 +20,7 @@ int index_of(const loop_poll_t *poll);
 /* The callback of most handles. */
 void note(loop_poll_t *poll, int status, unsigned events);
 
-/* A loop, and POLLS handles on Unix stream sockets, not started. */
+/* A loop, and POLLS handles on local stream sockets, not started. */
 void begin(void);
 
 /* Closes everything. */
@@ -29,7 +29,19 @@ void finish(void);
 /* One turn without waiting. */
 void turn(void);
 
-void send_byte(int fd);
-void read_byte(int fd);
+/* Forgets what the first n handles reported, and turns until each of them has reported again. */
+void until_reported(int n);
+
+void send_byte(loop_os_fd_t fd);
+void read_byte(loop_os_fd_t fd);
+
+/* Begins, makes all handles ready at once, and takes a turn, in which the first callback does something to all the others. */
+void all_are_ready(void (*action)(loop_poll_t *poll));
+
+/* The callback of those handles. */
+void first_acts_on_the_others(loop_poll_t *poll, int status, unsigned events);
+
+/* The callback of other handles: counts in the int that their data points to. */
+void note_in_data(loop_poll_t *poll, int status, unsigned events);
 
 #endif

@@ -1,13 +1,10 @@
-/* Tasks and asyncs: the ways in for other threads and for signal handlers. */
+/* Tasks and asyncs: the ways in for other threads. For signal handlers: posix/post_async_test.c. */
 #include "internal.h"
 
 #include "support.h"
 
 #include "backend_test.h"
-#include "posix/sys.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 static loop_t *loop;
@@ -122,7 +119,7 @@ static void *post_late(void *arg)
     static loop_task_t late;
 
     while (!atomic_load(&may_post))
-        sched_yield();
+        support_yield();
     atomic_store(&post_result, loop_post(arg, &late, run_numbered));
     return NULL;
 }
@@ -133,7 +130,7 @@ static void wait_for_late_post(loop_task_t *task, int status)
     assert_int_equal(status, LOOP_ECANCELED);
     atomic_store(&may_post, 1);
     while (atomic_load(&post_result) == 1)
-        sched_yield();
+        support_yield();
 }
 
 static void another_thread_is_told_that_the_loop_closes(void **state)
@@ -310,31 +307,6 @@ static void no_wake_up_is_lost_between_two_loops(void **state)
         assert_ok(loop_close(loops[i]));
 }
 
-static void on_user_signal(int number)
-{
-    (void)number;
-    (void)loop_async_send(&async);
-}
-
-static void an_async_may_be_sent_from_a_signal_handler(void **state)
-{
-    struct sigaction action = {.sa_handler = on_user_signal};
-    struct sigaction old;
-
-    (void)state;
-    loop = support_loop();
-    signalled = 0;
-    assert_ok(loop_async_init(loop, &async, on_signalled));
-    assert_ok(sigaction(SIGUSR1, &action, &old));
-    for (int i = 0; i < 3; i++) {
-        assert_ok(raise(SIGUSR1));
-        (void)loop_run(loop, LOOP_RUN_ONCE);
-    }
-    assert_int_equal(signalled, 3);
-    assert_ok(sigaction(SIGUSR1, &old, NULL));
-    support_finish(loop);
-}
-
 /* --------------------------------------------------------------------------------------------------------- wake-ups -- */
 
 static int wake_ups;
@@ -382,74 +354,9 @@ static void one_wake_up_per_sleep_and_none_while_awake(void **state)
     support_finish(loop);
 }
 
-/* A thread is still inside of loop_post(), in its wake-up, when the loop is closed. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int in_wake_up;
-    int yields;
-} slow = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
-
-static void be_slow(void)
-{
-    (void)pthread_mutex_lock(&slow.lock);
-    slow.in_wake_up = 1;
-    (void)pthread_cond_broadcast(&slow.changed);
-    while (slow.yields == 0)
-        (void)pthread_cond_wait(&slow.changed, &slow.lock);
-    (void)pthread_mutex_unlock(&slow.lock);
-}
-
-static int note_yield(void)
-{
-    (void)pthread_mutex_lock(&slow.lock);
-    slow.yields++;
-    (void)pthread_cond_broadcast(&slow.changed);
-    (void)pthread_mutex_unlock(&slow.lock);
-    return 0;
-}
-
-static int slow_status = 1;
-
-static void note_slow_status(loop_task_t *task, int status)
-{
-    (void)task;
-    slow_status = status;
-}
-
-static void *post_slowly(void *arg)
-{
-    static loop_task_t task;
-
-    (void)loop_post(arg, &task, note_slow_status);
-    return NULL;
-}
-
-static void closing_waits_for_posts_that_are_under_way(void **state)
-{
-    struct loop_sys saved = loop__sys;
-    pthread_t thread;
-
-    (void)state;
-    loop = support_loop();
-    backend_hook_wake(be_slow);
-    loop__sys.sched_yield = note_yield;
-    assert_ok(pthread_create(&thread, NULL, post_slowly, loop));
-    (void)pthread_mutex_lock(&slow.lock);
-    while (!slow.in_wake_up)
-        (void)pthread_cond_wait(&slow.changed, &slow.lock);
-    (void)pthread_mutex_unlock(&slow.lock);
-    assert_ok(loop_close(loop));
-    assert_true(slow.yields > 0);
-    assert_int_equal(slow_status, LOOP_ECANCELED);
-    assert_ok(pthread_join(thread, NULL));
-    loop__sys = saved;
-}
-
 LOOP_TEST_MAIN(TEST(tasks_of_many_threads_all_run_each_threads_in_order),
                TEST(a_task_may_post_itself_and_runs_once_per_turn), TEST(another_thread_is_told_that_the_loop_closes),
                TEST(sends_before_the_callback_are_merged), TEST(a_queued_async_may_be_closed_and_calls_back_no_more),
                TEST(an_async_closed_in_the_middle_of_a_send_keeps_the_loop_alive),
                TEST(a_callback_follows_the_last_send_and_sees_what_was_written),
-               TEST(no_wake_up_is_lost_between_two_loops), TEST(an_async_may_be_sent_from_a_signal_handler),
-               TEST(one_wake_up_per_sleep_and_none_while_awake), TEST(closing_waits_for_posts_that_are_under_way))
+               TEST(no_wake_up_is_lost_between_two_loops), TEST(one_wake_up_per_sleep_and_none_while_awake))

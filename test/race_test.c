@@ -1,12 +1,9 @@
 /*
  * Threads that race with a loop: many rounds, for the thread sanitizer above all. Who wins differs, what comes of it does not.
- * interleave_test.c has the same races step by step.
+ * posix/interleave_test.c has the same races step by step, posix/race_test.c has signal handlers.
  */
 #include "support.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #define POSTERS 3
@@ -31,7 +28,7 @@ static void open_round(int number)
 static void wait_for_round(int number)
 {
     while (atomic_load(&opened) < number)
-        sched_yield();
+        support_yield();
 }
 
 static void end_round(void)
@@ -42,7 +39,7 @@ static void end_round(void)
 static void wait_for_all(void)
 {
     while (atomic_load(&ended) < POSTERS)
-        sched_yield();
+        support_yield();
 }
 
 /* So that the threads meet at another point in every round. */
@@ -237,7 +234,7 @@ static void a_loop_that_goes_from_thread_to_thread_misses_no_post(void **state)
         linger(i);
         post_job(i % POSTERS);
         while (i % 4 == 0 && total <= i)
-            sched_yield();
+            support_yield();
     }
     join(threads);
     assert_int_equal(total, rounds);
@@ -305,75 +302,8 @@ static void an_async_may_be_closed_while_threads_send_it(void **state)
     support_finish(loop);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- signals -- */
-
-static pthread_t loop_thread;
-static loop_async_t signalled;
-static atomic_bool all_sent;
-static volatile sig_atomic_t listening;
-
-static void send_from_handler(int number)
-{
-    (void)number;
-    if (listening)
-        (void)loop_async_send(&signalled);
-}
-
-static void *send_signals(void *arg)
-{
-    for (int i = 0; i < rounds; i++)
-        (void)pthread_kill(loop_thread, SIGUSR1);
-    atomic_store(&all_sent, true);
-    (void)pthread_kill(loop_thread, SIGUSR1);
-    return arg;
-}
-
-/* The loop's thread posts to itself all the while, so that the handler interrupts posting, taking and sleeping. */
-static void post_myself(loop_task_t *task, int status)
-{
-    if (status == 0 && !loop_handle_is_closing(&signalled.handle) && ++total % 16 != 0)
-        assert_ok(loop_post(loop, task, post_myself));
-}
-
-static void on_signal(loop_async_t *a)
-{
-    static loop_task_t task;
-
-    callbacks++;
-    (void)loop_post(loop, &task, post_myself);
-    if (atomic_load(&all_sent)) {
-        listening = 0;
-        assert_ok(loop_handle_close(&a->handle, NULL));
-    }
-}
-
-static void a_signal_handler_may_send_whatever_it_interrupts(void **state)
-{
-    struct sigaction action = {.sa_handler = send_from_handler};
-    struct sigaction old;
-    pthread_t thread;
-
-    (void)state;
-    loop = support_loop();
-    rounds = rounds_of(20000);
-    total = 0;
-    callbacks = 0;
-    loop_thread = pthread_self();
-    atomic_store(&all_sent, false);
-    assert_ok(loop_async_init(loop, &signalled, on_signal));
-    listening = 1;
-    assert_ok(sigaction(SIGUSR1, &action, &old));
-    assert_ok(pthread_create(&thread, NULL, send_signals, NULL));
-    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT)); /* the last signal is heard, or this never returns */
-    assert_true(callbacks >= 1);
-    assert_ok(pthread_join(thread, NULL));
-    assert_ok(sigaction(SIGUSR1, &old, NULL));
-    support_finish(loop);
-}
-
 LOOP_TEST_MAIN(TEST(every_post_wakes_a_loop_that_is_about_to_sleep),
                TEST(a_loop_may_be_closed_as_soon_as_the_last_task_runs),
                TEST(a_post_that_races_with_closing_is_cancelled_or_refused),
                TEST(a_loop_that_goes_from_thread_to_thread_misses_no_post),
-               TEST(an_async_may_be_closed_while_threads_send_it),
-               TEST(a_signal_handler_may_send_whatever_it_interrupts))
+               TEST(an_async_may_be_closed_while_threads_send_it))

@@ -4,8 +4,6 @@
 #include "op_fixture.h"
 #include "work_fixture.h"
 
-#include <unistd.h>
-
 static char named[1024];
 static int names;
 
@@ -117,7 +115,7 @@ static void everything_is_closed_cancelled_and_run(void **state)
     assert_ok(loop_tcp_write(&h.other, &h.ops[0], &(loop_buf_t){big, sizeof(big)}, 1, note));
     assert_ok(loop_op_read(&left, &h.ops[1], &in, 1, note));
     assert_ok(loop_op_read(&left, &h.ops[2], &in, 1, note));
-    assert_ok(loop_op_write(&right, &h.ops[3], &(loop_buf_t){"x", 1}, 1, note)); /* finished already */
+    assert_ok(loop_op_write(&left, &h.ops[3], &(loop_buf_t){"x", 1}, 1, note)); /* finished already */
     assert_ok(loop_handle_unref(&h.server.handle));
     assert_ok(shut_down(LOOP_SEC(10)));
     assert_int_equal(names, 0);
@@ -244,9 +242,12 @@ static void an_operation_that_the_system_keeps_is_named_and_waited_for(void **st
     loop_op_t op = {0};
     uint64_t before;
     loop_metrics_t metrics = {.size = sizeof(metrics)};
+    loop_os_fd_t fds[2];
 
     (void)state;
-    begin_with(SOCK_STREAM);
+    begin();
+    assert_ok(support_local_pair(fds));
+    assert_ok(loop_desc_attach(loop, &left, fds[0], 0)); /* not to be closed, which might end it, too */
     assert_ok(loop_op_read(&left, &op, &in, 1, note));
     slow.cancel = never_come_back;
     loop->backend = &slow;
@@ -259,19 +260,23 @@ static void an_operation_that_the_system_keeps_is_named_and_waited_for(void **st
     assert_ok(loop_metrics(loop, &metrics));
     assert_true(metrics.turns < 20); /* it slept */
     assert_int_equal(loop_close(loop), LOOP_EBUSY);
-    loop__backend.cancel(loop, (struct op *)&op); /* there it comes */
+    ((struct desc *)&left)->os.fd = fds[0]; /* as it was when the end was asked for: there it comes */
+    loop__backend.cancel(loop, (struct op *)&op);
+    ((struct desc *)&left)->os.fd = LOOP_INVALID_FD;
     assert_ok(shut_down(LOOP_SEC(10)));
     assert_int_equal(op.status, LOOP_ECANCELED);
     assert_ok(loop_close(loop));
+    support_close(fds[0]);
+    support_close(fds[1]);
 }
 
 static loop_desc_t late_desc;
-static int late_fds[2];
+static loop_os_fd_t late_fds[2];
 
 static void submit_late(loop_task_t *task, int status)
 {
     assert_ok(status);
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, late_fds));
+    assert_ok(support_local_pair(late_fds));
     assert_ok(loop_desc_attach(loop, &late_desc, late_fds[0], LOOP_DESC_OWNED));
     assert_ok(loop_op_write(&late_desc, task->data, &(loop_buf_t){"x", 1}, 1, note));
 }
@@ -291,7 +296,7 @@ static void an_operation_whose_turn_has_not_come_is_named(void **state)
     assert_ok(shut_down(0));
     assert_int_equal(completions, 1);
     assert_ok(loop_close(loop));
-    assert_ok(close(late_fds[1]));
+    support_close(late_fds[1]);
 }
 
 static loop_task_t endless_task;

@@ -2,9 +2,6 @@
 
 #include "invariants.h"
 
-#include <arpa/inet.h>
-#include <unistd.h>
-
 #define MANY_TURNS 1000000
 
 loop_t *support_loop(void)
@@ -63,10 +60,11 @@ void support_until(loop_t *loop, const int *flag)
 
 static bool can_bind(const struct sockaddr_storage *addr)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    bool bound = bind(fd, (const struct sockaddr *)addr, sizeof(struct sockaddr_in)) == 0;
+    struct sockaddr_storage copy = *addr;
+    loop_os_fd_t fd = support_datagram_socket();
+    bool bound = support_bind(fd, &copy) == 0;
 
-    (void)close(fd);
+    support_close(fd);
     return bound;
 }
 
@@ -108,27 +106,24 @@ struct sockaddr_storage support_listen(loop_t *loop, loop_tcp_t *server, loop_co
     return addr;
 }
 
-void support_socket_pair(int fds[2])
+void support_socket_pair(loop_os_fd_t fds[2])
 {
     struct sockaddr_storage addr = support_loopback();
-    socklen_t length = sizeof(struct sockaddr_in);
-    int listener = support_socket(0);
+    loop_os_fd_t listener = support_socket(0);
 
-    assert_true(listener >= 0);
-    assert_ok(bind(listener, (struct sockaddr *)&addr, length));
-    assert_ok(listen(listener, 1));
-    assert_ok(getsockname(listener, (struct sockaddr *)&addr, &length));
+    assert_true(listener != LOOP_INVALID_FD);
+    assert_ok(support_listen_at(listener, &addr, 1));
     fds[0] = support_socket(0);
-    assert_true(fds[0] >= 0);
-    assert_ok(connect(fds[0], (struct sockaddr *)&addr, length));
-    fds[1] = accept(listener, NULL, NULL);
-    assert_true(fds[1] >= 0);
-    assert_ok(close(listener));
+    assert_true(fds[0] != LOOP_INVALID_FD);
+    assert_ok(support_connect(fds[0], &addr));
+    fds[1] = support_accept(listener);
+    assert_true(fds[1] != LOOP_INVALID_FD);
+    support_close(listener);
 }
 
-int support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp)
+loop_os_fd_t support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp)
 {
-    int fds[2];
+    loop_os_fd_t fds[2];
 
     support_socket_pair(fds);
     assert_ok(loop_tcp_init(loop, tcp));
@@ -138,10 +133,40 @@ int support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp)
 
 void support_tcp_pair(loop_t *loop, loop_tcp_t *one, loop_tcp_t *other)
 {
-    int fd = support_tcp_and_socket(loop, one);
+    loop_os_fd_t fd = support_tcp_and_socket(loop, one);
 
     assert_ok(loop_tcp_init(loop, other));
     assert_ok(loop_tcp_open(other, fd));
+}
+
+void support_semaphore_init(struct support_semaphore *semaphore)
+{
+    semaphore->count = 0;
+    assert_ok(pthread_mutex_init(&semaphore->lock, NULL));
+    assert_ok(pthread_cond_init(&semaphore->changed, NULL));
+}
+
+void support_semaphore_post(struct support_semaphore *semaphore)
+{
+    (void)pthread_mutex_lock(&semaphore->lock);
+    semaphore->count++;
+    (void)pthread_cond_signal(&semaphore->changed); /* with the lock: whoever waited may destroy it right away */
+    (void)pthread_mutex_unlock(&semaphore->lock);
+}
+
+void support_semaphore_wait(struct support_semaphore *semaphore)
+{
+    (void)pthread_mutex_lock(&semaphore->lock);
+    while (semaphore->count == 0)
+        (void)pthread_cond_wait(&semaphore->changed, &semaphore->lock);
+    semaphore->count--;
+    (void)pthread_mutex_unlock(&semaphore->lock);
+}
+
+void support_semaphore_destroy(struct support_semaphore *semaphore)
+{
+    assert_ok(pthread_cond_destroy(&semaphore->changed));
+    assert_ok(pthread_mutex_destroy(&semaphore->lock));
 }
 
 uint64_t support_seed(void)

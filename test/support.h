@@ -6,13 +6,13 @@
 
 #include <loop.h>
 
-#include <netinet/in.h>
+#include "support_os.h" /* the system's own header files about sockets, addresses and names */
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* Expects a call to succeed. */
 #define assert_ok(call) assert_int_equal((call), 0)
@@ -42,40 +42,71 @@ struct sockaddr_storage support_listen(loop_t *loop, loop_tcp_t *server, loop_co
 void support_tcp_pair(loop_t *loop, loop_tcp_t *one, loop_tcp_t *other);
 
 /* A handle connected with a plain blocking socket. */
-int support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp);
+loop_os_fd_t support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp);
 
-/* A plain connected pair of TCP sockets; fds[0] is blocking, fds[1] too. */
-void support_socket_pair(int fds[2]);
+/*
+ * Plain descriptors, written once per platform. They block unless told, and are closed when a program is executed, but those of
+ * a pipe are kept. Where the result is one, LOOP_INVALID_FD says that there is none; where it is a number, LOOP_E* codes say why not.
+ */
 
-/* TCP sockets and a connected pair of local ones, closed when a program is executed; -1 and errno if there are none. */
-int support_socket(int protocol);
-int support_nonblocking_socket(void);
-int support_local_pair(int fds[2]);
+/* Sockets of IPv4: TCP or another protocol for streams, the same that does not block, UDP. */
+loop_os_fd_t support_socket(int protocol);
+loop_os_fd_t support_nonblocking_socket(void);
+loop_os_fd_t support_datagram_socket(void);
 
-/* send() that raises no SIGPIPE. */
-ptrdiff_t support_send(int fd, const void *base, size_t len);
+/* Binds to the address, listens there, and says which one it became; connects to one. Addresses of IPv4. */
+int support_bind(loop_os_fd_t fd, struct sockaddr_storage *addr);
+int support_listen_at(loop_os_fd_t fd, struct sockaddr_storage *addr, int backlog);
+int support_connect(loop_os_fd_t fd, const struct sockaddr_storage *addr);
+loop_os_fd_t support_accept(loop_os_fd_t listener);
+
+/* Connected pairs: of TCP; of streams and of datagrams within this machine; a pipe, read at fds[0] and written at fds[1]. */
+void support_socket_pair(loop_os_fd_t fds[2]);
+int support_local_pair(loop_os_fd_t fds[2]);
+int support_datagram_pair(loop_os_fd_t fds[2]);
+int support_pipe(loop_os_fd_t fds[2]);
+
+/* A file of the disk that is gone when it is closed. */
+loop_os_fd_t support_file(void);
+
+/* Closes any descriptor, which succeeds; a connection with a reset. */
+void support_close(loop_os_fd_t fd);
+void support_close_with_reset(loop_os_fd_t fd);
+
+/* Of any descriptor, and of sockets. flags: MSG_OOB, MSG_WAITALL, SUPPORT_DONTWAIT. Bytes; 0 at the end; none raises SIGPIPE
+ * but writing to a pipe. */
+ptrdiff_t support_read(loop_os_fd_t fd, void *base, size_t len);
+ptrdiff_t support_write(loop_os_fd_t fd, const void *base, size_t len);
+ptrdiff_t support_recv(loop_os_fd_t fd, void *base, size_t len, int flags);
+ptrdiff_t support_send(loop_os_fd_t fd, const void *base, size_t len, int flags);
+
+/* Whether a reset that came before a read is told by it; and whether a poll tells of the end behind data that was not read. */
+bool support_reset_is_kept(void);
+bool support_end_is_seen_behind_data(void);
+
+/* Ends what is written to a socket. */
+int support_shutdown(loop_os_fd_t fd);
+
+/* Options of sockets that are numbers. */
+int support_set_option(loop_os_fd_t fd, int level, int name, int value);
+int support_get_option(loop_os_fd_t fd, int level, int name, int *value);
+
+/* Whether the descriptor does not block, or is kept when a program is executed, as far as the system tells. */
+bool support_nonblocking_is(loop_os_fd_t fd, bool expected);
+bool support_inherited_is(loop_os_fd_t fd, bool expected);
 
 /* Whether the socket has these times in seconds and this count, as far as the system has them for single sockets. */
-bool support_keepalive_is(int fd, int idle, int interval, int count);
+bool support_keepalive_is(loop_os_fd_t fd, int idle, int interval, int count);
 
-/* The option that tells what a socket of TCP really is, and the one that tells what the kernel has put above it; -1: none. */
-extern const int support_so_protocol;
-extern const int support_tcp_ulp;
+/* Gives the processor away for a moment. */
+void support_yield(void);
 
-/* An eventfd; -1 and ENOSYS where there are none. */
-int support_eventfd(void);
+/* The name of a network interface of this machine, at most size bytes with its end, and the number; 0: there is none. */
+unsigned support_interface(char *name, size_t size);
 
-/* The n-th real-time signal, -1 where there are none; and sigqueue() to this process, -1 and ENOSYS where there is none. */
-int support_realtime_signal(int n);
-int support_queue_signal(int number, int value);
-
-/* What the resolver can say here but for EAI_SYSTEM, and the library for it; and whether getnameinfo() looks at its flags. */
-extern const struct support_resolver_error {
-    int number;
-    int code;
-} support_resolver_errors[];
-extern const size_t support_resolver_errors_count;
-bool support_resolver_refuses_flags(int flags);
+/* A signal that tests may raise, n being 0 or 1; -1 where there are none. Its handler is called before raising returns. */
+int support_signal(int n);
+int support_raise(int signum);
 
 /* A semaphore of 0; those of POSIX do not work on macOS. */
 struct support_semaphore {

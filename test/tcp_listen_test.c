@@ -1,11 +1,6 @@
 /* TCP: listening, accepting, connecting, adopting sockets, options. */
 #include "support.h"
 
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 static loop_t *loop;
 static loop_tcp_t server;
 static loop_tcp_t clients[64];
@@ -75,7 +70,7 @@ static void every_connection_is_reported_once(void **state)
     length = 1;
     assert_int_equal(loop_tcp_getsockname(&clients[0], (struct sockaddr *)&name, &length), LOOP_ENOBUFS);
     assert_true(loop_tcp_is_readable(&clients[0]) && loop_tcp_is_writable(&clients[0]));
-    assert_true(fcntl(loop_tcp_fd(&taken[0]), F_GETFD) & FD_CLOEXEC);
+    assert_true(support_inherited_is(loop_tcp_fd(&taken[0]), false));
     support_finish(loop);
 }
 
@@ -92,6 +87,8 @@ static void a_connection_that_is_not_taken_holds_back_the_next(void **state)
     assert_ok(loop_tcp_init(loop, &taken[0]));
     assert_ok(loop_tcp_accept(&server, &taken[0]));
     assert_int_equal(loop_tcp_accept(&server, &taken[1]), LOOP_EBADF);
+    while (connections < 2)
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
     turns(5);
     assert_int_equal(connections, 2);
     assert_int_equal(loop_tcp_accept(&server, &taken[0]), LOOP_EBUSY);
@@ -224,22 +221,39 @@ static void nobody_listens_there(void **state)
 }
 
 /* A listener whose queue is full leaves further connects pending. */
-static int pending_connect(struct sockaddr_storage *addr)
+static loop_os_fd_t full_listener(struct sockaddr_storage *addr)
 {
-    int fd = support_socket(0);
-    socklen_t length = sizeof(*addr);
+    loop_os_fd_t fd = support_socket(0);
 
     *addr = support_loopback();
-    assert_ok(bind(fd, (struct sockaddr *)addr, sizeof(struct sockaddr_in)));
-    assert_ok(listen(fd, 0));
-    assert_ok(getsockname(fd, (struct sockaddr *)addr, &length));
+    assert_ok(support_listen_at(fd, addr, 0));
     return fd;
+}
+
+static int time_is_over;
+
+static void on_time(loop_timer_t *timer)
+{
+    time_is_over = 1;
+    assert_ok(loop_handle_close(&timer->handle, NULL));
+}
+
+/* As long as a connection to this machine takes at most. */
+static void wait_for_connect(void)
+{
+    loop_timer_t timer;
+
+    time_is_over = 0;
+    assert_ok(loop_timer_init(loop, &timer));
+    assert_ok(loop_timer_start(&timer, on_time, LOOP_MS(50), 0));
+    support_until(loop, &time_is_over);
+    turns(1); /* the handle is closed */
 }
 
 static void a_pending_connect_may_be_cancelled_and_closed(void **state)
 {
     struct sockaddr_storage addr;
-    int listener;
+    loop_os_fd_t listener;
     int n = 0;
     loop_op_t writing = {0};
 
@@ -247,11 +261,11 @@ static void a_pending_connect_may_be_cancelled_and_closed(void **state)
     loop = support_loop();
     connected = 0;
     memset(ops, 0, sizeof(ops));
-    listener = pending_connect(&addr);
+    listener = full_listener(&addr);
     do { /* until one does not get through */
         assert_true(n < 10);
         dial(n++, &addr);
-        turns(20);
+        wait_for_connect();
     } while (connected == n);
     assert_ok(loop_tcp_write(&clients[n - 1], &writing, &(loop_buf_t){"x", 1}, 1, note_connected));
     assert_int_equal(loop_tcp_write_queue_size(&clients[n - 1]), 1);
@@ -267,7 +281,7 @@ static void a_pending_connect_may_be_cancelled_and_closed(void **state)
         (void)loop_run(loop, LOOP_RUN_ONCE);
     assert_int_equal(statuses[n + 1], LOOP_ECANCELED);
     support_finish(loop);
-    assert_ok(close(listener));
+    support_close(listener);
 }
 
 static void sockets_of_any_state_can_be_opened(void **state)
@@ -275,25 +289,23 @@ static void sockets_of_any_state_can_be_opened(void **state)
     struct sockaddr_storage addr = begin(take);
     struct sockaddr_storage own = support_loopback();
     loop_tcp_t tcp;
-    int fds[2];
-    int fd;
+    loop_os_fd_t fds[2];
+    loop_os_fd_t fd;
 
     (void)state;
     assert_ok(loop_tcp_init(loop, &tcp));
-    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    fd = support_datagram_socket();
     assert_int_equal(loop_tcp_open(&tcp, fd), LOOP_EINVAL);
-    assert_ok(close(fd));
-    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-    assert_int_equal(loop_tcp_open(&tcp, fds[0]), LOOP_EINVAL);
-    assert_ok(close(fds[0]) | close(fds[1]));
-    assert_ok(pipe(fds));
+    support_close(fd);
+    assert_ok(support_pipe(fds));
     assert_int_equal(loop_tcp_open(&tcp, fds[0]), LOOP_ENOTSOCK);
-    assert_ok(close(fds[0]) | close(fds[1]));
-    assert_int_equal(loop_tcp_open(&tcp, -1), LOOP_EBADF);
+    support_close(fds[0]);
+    support_close(fds[1]);
+    assert_int_equal(loop_tcp_open(&tcp, LOOP_INVALID_FD), LOOP_EBADF);
 
-    fd = socket(AF_INET, SOCK_STREAM, 0); /* fresh: connects */
+    fd = support_socket(0); /* fresh: connects */
     assert_ok(loop_tcp_open(&tcp, fd));
-    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_true(support_nonblocking_is(fd, true));
     assert_int_equal(loop_tcp_listen(&tcp, 1, take), LOOP_EINVAL);
     assert_ok(loop_tcp_connect(&tcp, &ops[0], (struct sockaddr *)&addr, note_connected));
     support_until(loop, &connected);
@@ -301,9 +313,8 @@ static void sockets_of_any_state_can_be_opened(void **state)
     assert_ok(loop_handle_close(&tcp.handle, NULL));
     assert_int_equal(loop_run(loop, LOOP_RUN_NOWAIT), 1);
 
-    fd = socket(AF_INET, SOCK_STREAM, 0); /* listening already */
-    assert_ok(bind(fd, (struct sockaddr *)&own, sizeof(struct sockaddr_in)));
-    assert_ok(listen(fd, 4));
+    fd = support_socket(0); /* listening already */
+    assert_ok(support_listen_at(fd, &own, 4));
     assert_ok(loop_tcp_init(loop, &tcp));
     assert_ok(loop_tcp_open(&tcp, fd));
     assert_ok(loop_tcp_listen(&tcp, 4, take));
@@ -313,9 +324,8 @@ static void sockets_of_any_state_can_be_opened(void **state)
 static int option(const loop_tcp_t *tcp, int level, int name)
 {
     int value = -1;
-    socklen_t length = sizeof(value);
 
-    assert_ok(getsockopt(loop_tcp_fd(tcp), level, name, &value, &length));
+    assert_ok(support_get_option(loop_tcp_fd(tcp), level, name, &value));
     return value;
 }
 

@@ -1,12 +1,9 @@
 /* TCP: reading, writing, ending. */
 #include "support.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 static loop_t *loop;
 static loop_tcp_t tcp;
-static int peer; /* a plain blocking socket */
+static loop_os_fd_t peer; /* a plain blocking socket */
 static char text[65536];
 static size_t got;
 static int ends;
@@ -25,8 +22,8 @@ static void begin(void)
 static void finish(void)
 {
     support_finish(loop);
-    if (peer >= 0)
-        assert_ok(close(peer));
+    if (peer != LOOP_INVALID_FD)
+        support_close(peer);
 }
 
 static void collect(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
@@ -53,18 +50,15 @@ static void turns(int n)
         assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
 }
 
-static void send_all(int fd, const char *data, size_t length)
+static void send_all(loop_os_fd_t fd, const char *data, size_t length)
 {
-    assert_int_equal(support_send(fd, data, length), (ssize_t)length);
+    assert_int_equal(support_send(fd, data, length, 0), length);
 }
 
 static void reset_peer(void)
 {
-    struct linger linger = {1, 0};
-
-    assert_ok(setsockopt(peer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
-    assert_ok(close(peer));
-    peer = -1;
+    support_close_with_reset(peer);
+    peer = LOOP_INVALID_FD;
 }
 
 static void until_got(size_t n)
@@ -83,7 +77,7 @@ static void data_and_end_in_one_edge(void **state)
     (void)state;
     begin();
     send_all(peer, "hello", 5);
-    assert_ok(shutdown(peer, SHUT_WR));
+    assert_ok(support_shutdown(peer));
     assert_ok(loop_tcp_read_start(&tcp, NULL, collect));
     assert_int_equal(loop_tcp_read_start(&tcp, NULL, collect), LOOP_EALREADY);
     support_until(loop, &ends);
@@ -95,7 +89,7 @@ static void data_and_end_in_one_edge(void **state)
     assert_false(loop_tcp_is_readable(&tcp));
     assert_false(loop_handle_is_active(&tcp.handle));
     assert_int_equal(loop_tcp_try_write(&tcp, &(loop_buf_t){"bye", 3}, 1), 3); /* the other half is open */
-    assert_int_equal(recv(peer, text, 3, MSG_WAITALL), 3);
+    assert_int_equal(support_recv(peer, text, 3, MSG_WAITALL), 3);
     finish();
 }
 
@@ -114,6 +108,8 @@ static void a_reset_while_reading_is_an_error(void **state)
 static void data_and_reset_in_one_edge_end_in_an_error(void **state)
 {
     (void)state;
+    if (!support_reset_is_kept())
+        skip();
     begin();
     send_all(peer, "hello", 5);
     reset_peer();
@@ -130,7 +126,7 @@ static void an_urgent_byte_does_not_stop_the_stream(void **state)
     begin();
     assert_ok(loop_tcp_read_start(&tcp, NULL, collect));
     send_all(peer, "before", 6);
-    assert_int_equal(send(peer, "!", 1, MSG_OOB), 1);
+    assert_int_equal(support_send(peer, "!", 1, MSG_OOB), 1);
     send_all(peer, "after", 5);
     until_got(11);
     assert_memory_equal(text, "beforeafter", 11);
@@ -283,7 +279,7 @@ static void read_quiet(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
 static void a_firehose_starves_nobody(void **state)
 {
     static char water[262144];
-    int quiet_peer;
+    loop_os_fd_t quiet_peer;
 
     (void)state;
     begin();
@@ -292,7 +288,7 @@ static void a_firehose_starves_nobody(void **state)
     firehose_reads = 0;
     assert_ok(loop_tcp_read_start(&tcp, small_buffer, read_firehose));
     assert_ok(loop_tcp_read_start(&quiet, NULL, read_quiet));
-    assert_true(send(peer, water, sizeof(water), MSG_DONTWAIT) > (ssize_t)sizeof(water) / 4);
+    assert_true(support_send(peer, water, sizeof(water), SUPPORT_DONTWAIT) > (ptrdiff_t)sizeof(water) / 4);
     for (int i = 0; i < 20; i++) {
         int before = firehose_reads;
 
@@ -302,7 +298,7 @@ static void a_firehose_starves_nobody(void **state)
         assert_true(firehose_reads > before);
     }
     finish();
-    assert_ok(close(quiet_peer));
+    support_close(quiet_peer);
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -312,10 +308,8 @@ static void a_firehose_starves_nobody(void **state)
 /* The system may grow the buffers of a socket until they hold all that is written; these it does not. */
 static void bound_buffers(void)
 {
-    int size = 65536;
-
-    assert_ok(setsockopt(loop_tcp_fd(&tcp), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
-    assert_ok(setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)));
+    assert_ok(support_set_option(loop_tcp_fd(&tcp), SOL_SOCKET, SO_SNDBUF, 65536));
+    assert_ok(support_set_option(peer, SOL_SOCKET, SO_RCVBUF, 65536));
 }
 
 static void read_exactly(size_t n)
@@ -323,12 +317,12 @@ static void read_exactly(size_t n)
     static char sink[65536];
 
     while (n > 0) {
-        ssize_t r = recv(peer, sink, n < sizeof(sink) ? n : sizeof(sink), MSG_DONTWAIT);
+        ptrdiff_t r = support_recv(peer, sink, n < sizeof(sink) ? n : sizeof(sink), SUPPORT_DONTWAIT);
 
         if (r > 0)
             n -= (size_t)r;
         else
-            assert_true(r < 0 && errno == EAGAIN && loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+            assert_true(r == LOOP_EAGAIN && loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
     }
 }
 
@@ -370,7 +364,7 @@ static void writes_queue_in_order_and_count(void **state)
     assert_int_equal(second.bytes, 10);
     assert_int_equal(end.status, 0);
     assert_int_equal(loop_tcp_write_queue_size(&tcp), 0);
-    assert_int_equal(recv(peer, &byte, 1, 0), 0); /* the end follows the data */
+    assert_int_equal(support_recv(peer, &byte, 1, 0), 0); /* the end follows the data */
     free(data);
     finish();
 }
@@ -485,13 +479,16 @@ static void closing_cancels_queued_writes(void **state)
 
 static void close_reset_resets_the_peer(void **state)
 {
-    char byte;
+    loop_tcp_t one;
+    loop_tcp_t other;
 
     (void)state;
     begin();
-    assert_ok(loop_tcp_close_reset(&tcp, NULL));
-    assert_int_equal(recv(peer, &byte, 1, 0), -1);
-    assert_int_equal(errno, ECONNRESET);
+    support_tcp_pair(loop, &one, &other);
+    assert_ok(loop_tcp_read_start(&one, NULL, collect));
+    assert_ok(loop_tcp_close_reset(&other, NULL));
+    support_until(loop, &ends);
+    assert_int_equal(last_end, LOOP_ECONNRESET);
     finish();
 }
 
@@ -529,7 +526,6 @@ static void check_bytes(loop_tcp_t *t, ptrdiff_t nread, const loop_buf_t *buf)
 
 static void a_gigabyte_passes_through_small_buffers(void **state)
 {
-    int small = 16384;
     loop_tcp_t other;
 
     (void)state;
@@ -543,8 +539,8 @@ static void a_gigabyte_passes_through_small_buffers(void **state)
     for (size_t i = 0; i < sizeof(pattern); i++)
         pattern[i] = (unsigned char)(i % 251);
     support_tcp_pair(loop, &tcp, &other);
-    assert_ok(setsockopt(loop_tcp_fd(&tcp), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
-    assert_ok(setsockopt(loop_tcp_fd(&other), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+    assert_ok(support_set_option(loop_tcp_fd(&tcp), SOL_SOCKET, SO_SNDBUF, 16384));
+    assert_ok(support_set_option(loop_tcp_fd(&other), SOL_SOCKET, SO_RCVBUF, 16384));
     assert_ok(loop_tcp_read_start(&other, NULL, check_bytes));
     pump_more(&pump);
     support_until(loop, &ends);

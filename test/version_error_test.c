@@ -1,8 +1,6 @@
 /* Version and error codes. */
 #include "support.h"
 
-#include <errno.h>
-
 static void the_linked_version_is_that_of_the_header(void **state)
 {
     char text[32];
@@ -28,18 +26,6 @@ static void every_error_has_its_name_and_message(void **state)
     assert_string_equal(loop_strerror(7), loop_strerror(LOOP_UNKNOWN));
 }
 
-static void system_errors_are_translated(void **state)
-{
-    (void)state;
-#define CHECK_TRANSLATION(name, value, message) assert_int_equal(loop_translate_sys_error(name), LOOP_##name);
-    LOOP_SYSTEM_ERRORS(CHECK_TRANSLATION)
-#undef CHECK_TRANSLATION
-    assert_int_equal(loop_translate_sys_error(EWOULDBLOCK), LOOP_EAGAIN);
-    assert_int_equal(loop_translate_sys_error(0), 0);
-    assert_int_equal(loop_translate_sys_error(123456), LOOP_UNKNOWN);
-    assert_int_equal(loop_translate_sys_error(LOOP_EPIPE), LOOP_EPIPE);
-}
-
 static void handle_types_have_names(void **state)
 {
     (void)state;
@@ -57,4 +43,4 @@ static void handle_types_have_names(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(the_linked_version_is_that_of_the_header), TEST(every_error_has_its_name_and_message),
-               TEST(system_errors_are_translated), TEST(handle_types_have_names))
+               TEST(handle_types_have_names))

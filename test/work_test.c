@@ -1,8 +1,8 @@
-/* Work on the threads of a pool, seen from one loop: where it runs, its end, cancelling, limits. */
+/*
+ * Work on the threads of a pool, seen from one loop: where it runs, its end, cancelling, limits. Which signals the threads take:
+ * posix/work_test.c.
+ */
 #include "work_fixture.h"
-
-#include <signal.h>
-#include <stdatomic.h>
 
 static loop_t *loop;
 
@@ -246,7 +246,7 @@ static void work_that_has_run_is_too_late_to_cancel(void **state)
     begin_with(pool);
     assert_ok(item_submit(loop, &item, LOOP_LANE_SLOW, NULL));
     while (metrics_of(pool, LOOP_LANE_SLOW).done == 0)
-        (void)sched_yield();
+        support_yield();
     assert_int_equal(loop_work_cancel(&item.work), LOOP_EBUSY);
     assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
     item_expect(&item, 1, 0);
@@ -411,39 +411,6 @@ static void the_default_limits_are_four_threads_and_a_queue_without_limit(void *
     gate_destroy(&gate);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- threads -- */
-
-static sigset_t seen_mask;
-
-static void look_at_mask(loop_work_t *work)
-{
-    (void)work;
-    (void)pthread_sigmask(SIG_BLOCK, NULL, &seen_mask);
-}
-
-static void threads_take_no_signal_of_the_process_and_the_mask_of_the_loops_thread_stays(void **state)
-{
-    static const int blocked[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGALRM, SIGUSR1, SIGPIPE, SIGPROF, SIGWINCH};
-    static const int open_[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
-    loop_work_t work = {0};
-    sigset_t before;
-    sigset_t after;
-
-    (void)state;
-    loop = support_loop();
-    assert_ok(pthread_sigmask(SIG_BLOCK, NULL, &before));
-    assert_ok(loop_work(loop, &work, LOOP_LANE_DEFAULT, look_at_mask, NULL));
-    assert_ok(pthread_sigmask(SIG_BLOCK, NULL, &after));
-    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
-    for (size_t i = 0; i < sizeof(blocked) / sizeof(blocked[0]); i++) {
-        assert_int_equal(sigismember(&seen_mask, blocked[i]), 1);
-        assert_int_equal(sigismember(&after, blocked[i]), sigismember(&before, blocked[i]));
-    }
-    for (size_t i = 0; i < sizeof(open_) / sizeof(open_[0]); i++)
-        assert_int_equal(sigismember(&seen_mask, open_[i]), 0);
-    support_finish(loop);
-}
-
 /* ---------------------------------------------------------------------------------------------------- wrong arguments -- */
 
 static void wrong_arguments_are_refused_and_change_nothing(void **state)
@@ -512,7 +479,7 @@ static void a_loop_with_work_in_flight_is_not_closed(void **state)
     assert_int_equal(loop_close(loop), LOOP_EBUSY);
     gate_open(&gate);
     while (metrics_of(loop_get_pool(loop), LOOP_LANE_DEFAULT).done == 0)
-        (void)sched_yield();
+        support_yield();
     assert_int_equal(loop_close(loop), LOOP_EBUSY); /* its end has not been told yet */
     support_until(loop, &item.ended);
     item_expect(&item, 1, 0);
@@ -530,6 +497,5 @@ LOOP_TEST_MAIN(TEST(work_runs_on_another_thread_and_ends_on_that_of_the_loop),
                TEST(a_full_lane_refuses_what_is_more_than_its_threads_and_its_queue),
                TEST(a_blocked_lane_does_not_keep_another_from_work), TEST(threads_are_started_when_none_is_free),
                TEST(the_default_limits_are_four_threads_and_a_queue_without_limit),
-               TEST(threads_take_no_signal_of_the_process_and_the_mask_of_the_loops_thread_stays),
                TEST(wrong_arguments_are_refused_and_change_nothing), TEST(a_loop_that_closes_takes_no_work),
                TEST(a_loop_with_work_in_flight_is_not_closed))

@@ -7,6 +7,7 @@
 #include "posix/sys.h"
 
 #define BACKEND_NAME "epoll"
+#define BACKEND_FD "n" /* what loop_dump() says of the descriptor of a loop, numbers being n */
 
 /* Makes the kernel object; makes what wakes it; changes a registration at once; waits without end or not at all; waits some time;
  * wakes. */

@@ -1,5 +1,5 @@
 /* The random test's hand in the registrations and waits of epoll. */
-#include "model_seam.h"
+#include "model_calls.h"
 
 #include <errno.h>
 

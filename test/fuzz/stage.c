@@ -1,7 +1,7 @@
 #include "stage.h"
 
 #include "invariants.h"
-#include "support.h"
+#include "support_posix.h"
 
 #include <fcntl.h>
 #include <limits.h>

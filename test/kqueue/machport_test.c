@@ -237,7 +237,7 @@ static void it_stands_beside_descriptors(void **state)
     assert_ok(loop_poll_start(&poll, LOOP_READABLE, on_poll));
     assert_ok(loop_machport_start(&handle, note));
     post(port, 1);
-    assert_int_equal(support_send(fds[1], "x", 1), 1);
+    assert_int_equal(support_send(fds[1], "x", 1, 0), 1);
     support_until(loop, &polled);
     support_until(loop, &reports);
     finish();

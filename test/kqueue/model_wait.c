@@ -1,5 +1,5 @@
 /* The random test's hand in the registrations and waits of kqueue. */
-#include "model_seam.h"
+#include "model_calls.h"
 
 #include "kqueue/kqueue.h"
 

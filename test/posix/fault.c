@@ -1,4 +1,5 @@
 #include "fault.h"
+#include "support_posix.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -20,6 +20,14 @@ static int good(int result)
     return result;
 }
 
+const struct system_abilities system_can = {
+    .step_costs = 1, .detaches = true, .counts_sent = true, .counts_cancelled = true, .answers_at_once = true};
+
+enum pair_kind system_kind(enum pair_kind kind)
+{
+    return kind;
+}
+
 /* Small buffers fill, so that writes have to wait. */
 void system_small_buffers(loop_os_fd_t fd)
 {
@@ -158,6 +166,11 @@ void system_shutdown(loop_os_fd_t fd)
     (void)shutdown(fd, SHUT_WR);
 }
 
+bool system_is_surely_async(loop_os_fd_t fd)
+{
+    return system_is_async(fd);
+}
+
 bool system_is_stream(loop_os_fd_t fd)
 {
     int type = 0;
@@ -195,6 +208,11 @@ unsigned system_ready(loop_os_fd_t fd, unsigned wanted)
     if (item.revents & (POLLOUT | POLLHUP | POLLERR))
         found |= LOOP_WRITABLE;
     return found & wanted;
+}
+
+void system_pause(void)
+{
+    (void)usleep(2000);
 }
 
 int system_open_count(void)

@@ -4,6 +4,7 @@
  */
 #include "fault.h"
 #include "op_fixture.h"
+#include "support_posix.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* Signal handles in a process that has handlers of its own: chaining, putting back, a second copy of this library. */
-#include "support.h"
+#include "support_posix.h"
 
 #include "posix/sys.h"
 
