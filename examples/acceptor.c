@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define WORKERS 3
 
@@ -33,7 +32,7 @@ static void on_delivery(loop_task_t *task, int status)
     if (status == 0)
         echo_open(delivery->loop, delivery->fd);
     else
-        (void)close(delivery->fd);
+        os_close(delivery->fd);
     free(delivery);
 }
 
@@ -47,14 +46,14 @@ static void on_connection(loop_tcp_t *server, int status)
         return;
     delivery = calloc(1, sizeof(*delivery));
     if (delivery == NULL) {
-        (void)close(fd);
+        os_close(fd);
         return;
     }
     delivery->task.data = delivery;
     delivery->loop = workers[next++ % WORKERS].loop;
     delivery->fd = fd;
     if (loop_post(delivery->loop, &delivery->task, on_delivery) != 0) {
-        (void)close(fd);
+        os_close(fd);
         free(delivery);
     }
 }

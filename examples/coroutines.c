@@ -11,8 +11,6 @@
 #include "scheduler.h"
 #include "serving.h"
 
-#include <unistd.h>
-
 #define PIECE 4096
 #define PAUSE LOOP_MS(100)
 
@@ -40,7 +38,7 @@ static void attach(struct connection *c)
 {
     c->open = loop_desc_attach(co_loop(&c->co), &c->desc, c->fd, LOOP_DESC_TCP | LOOP_DESC_OWNED) == 0;
     if (!c->open)
-        (void)close(c->fd);
+        os_close(c->fd);
 }
 
 static int set_deadline(struct connection *c, unsigned direction)
@@ -97,7 +95,7 @@ static void serve(loop_os_fd_t fd)
     struct connection *c = (struct connection *)co_new(sizeof(*c), echo);
 
     if (c == NULL) {
-        (void)close(fd);
+        os_close(fd);
         return;
     }
     c->fd = fd;
@@ -162,7 +160,7 @@ int main(int argc, char **argv)
     if (error == 0)
         error = serving_options(argc, argv, &addr);
     if (error == 0)
-        error = serving_socket(&addr, &fd);
+        error = os_listen(&addr, &fd);
     if (error != 0)
         return serving_failed("listen", error);
     server.silence = LOOP_MS(silence);

@@ -1,8 +1,8 @@
 #include "echo.h"
+#include "os.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PIECE 4096
 
@@ -91,7 +91,7 @@ void echo_accept(loop_tcp_t *server)
 
     if (connection == NULL) { /* no memory: drop this client, keep serving the others */
         if (loop_tcp_accept_fd(server, &fd) == 0)
-            (void)close(fd);
+            os_close(fd);
         return;
     }
     if (loop_tcp_accept(server, &connection->tcp) == 0)
@@ -105,11 +105,11 @@ void echo_open(loop_t *loop, loop_os_fd_t fd)
     struct connection *connection = new_connection(loop);
 
     if (connection == NULL) {
-        (void)close(fd);
+        os_close(fd);
     } else if (loop_tcp_open(&connection->tcp, fd) == 0) {
         start_reading(connection);
     } else {
-        (void)close(fd);
+        os_close(fd);
         close_connection(connection);
     }
 }

@@ -2,15 +2,13 @@
  * The pieces that docs/from-libuv.md shows: a server and a client on one loop, a timer, a thread that sends wake-ups. Everything
  * here has a counterpart in libuv.
  */
-#include <loop.h>
+#include "os.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static void check(int error, const char *what)
 {

@@ -1,5 +1,5 @@
 /* The pieces that docs/guide-runtimes.md shows. Each section runs by itself, one after the other. */
-#include <loop.h>
+#include "os.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define BATCH 64
 
@@ -28,9 +26,9 @@ static void expect(bool condition, const char *what)
 
 static void open_pair(int type)
 {
-    int pair[2];
+    loop_os_fd_t pair[2];
 
-    expect(socketpair(AF_UNIX, type, 0, pair) == 0, "there is a pair of sockets");
+    expect(os_pair(type, pair) == 0, "there is a pair of sockets");
     expect(loop_desc_attach(loop, &left, pair[0], LOOP_DESC_OWNED) == 0, "the left one is attached");
     expect(loop_desc_attach(loop, &right, pair[1], LOOP_DESC_OWNED) == 0, "the right one is attached");
 }

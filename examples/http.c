@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define HEAD_SIZE 16384
 #define ANSWER_SIZE 1024
@@ -138,7 +137,7 @@ static void on_connection(loop_tcp_t *listener, int status)
     connection = new_connection();
     if (connection == NULL) {
         if (loop_tcp_accept_fd(listener, &fd) == 0)
-            (void)close(fd);
+            os_close(fd);
         return;
     }
     if (loop_tcp_accept(listener, &connection->tcp) != 0) {
@@ -212,7 +211,7 @@ static void write_more(struct connection *connection)
 {
     size_t length = connection->left < sizeof(filler) ? (size_t)connection->left : sizeof(filler);
 
-    connection->left -= length;
+    connection->left -= (unsigned long)length;
     write_later(connection, filler, length);
 }
 

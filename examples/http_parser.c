@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 bool http_is(const char *text, size_t length, const char *word)
 {
@@ -12,7 +11,13 @@ bool http_is(const char *text, size_t length, const char *word)
 
 static bool is_word(const char *text, size_t length, const char *word)
 {
-    return strlen(word) == length && strncasecmp(text, word, length) == 0;
+    if (strlen(word) != length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (tolower((unsigned char)text[i]) != tolower((unsigned char)word[i]))
+            return false;
+    }
+    return true;
 }
 
 /* Whether a comma-separated list holds the word. */

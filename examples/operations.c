@@ -2,11 +2,9 @@
  * Operations without handles, as the author of a language runtime uses them: a descriptor, one request, one result. Here a
  * message goes through a pair of sockets; then a read that nobody answers is cancelled.
  */
-#include <loop.h>
+#include "os.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static loop_desc_t ends[2];
 static loop_op_t reading;
@@ -40,10 +38,10 @@ int main(void)
     char message[] = "hello";
     loop_buf_t out = {message, sizeof(message) - 1};
     loop_buf_t in = {text, sizeof(text)};
-    int pair[2];
+    loop_os_fd_t pair[2];
     loop_t *loop;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || loop_init(&loop, NULL) != 0)
+    if (os_pair(SOCK_STREAM, pair) != 0 || loop_init(&loop, NULL) != 0)
         return 1;
     /* Owned: closing the handle closes the descriptor. */
     if (loop_desc_attach(loop, &ends[0], pair[0], LOOP_DESC_OWNED) != 0 ||

@@ -1,11 +1,9 @@
 #include "serving.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int number(const char *text, long least, long most, long *value)
 {
@@ -49,23 +47,6 @@ int serving_options(int argc, char **argv, struct sockaddr_storage *addr)
     return loop_ip_addr(host, (int)port, addr);
 }
 
-int serving_socket(struct sockaddr_storage *addr, loop_os_fd_t *fd)
-{
-    socklen_t length = addr->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    struct sockaddr *name = (struct sockaddr *)addr;
-    int on = 1;
-    int error;
-
-    *fd = socket(addr->ss_family, SOCK_STREAM, 0);
-    if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && bind(*fd, name, length) == 0 &&
-        listen(*fd, 1024) == 0 && getsockname(*fd, name, &length) == 0)
-        return 0;
-    error = loop_translate_sys_error(errno);
-    if (*fd >= 0)
-        (void)close(*fd);
-    return error;
-}
-
 int serving_listen(loop_tcp_t *tcp, struct sockaddr_storage *addr, unsigned flags, loop_connection_cb cb)
 {
     size_t length = sizeof(*addr);
@@ -89,25 +70,36 @@ void serving_announce(const char *prefix, const struct sockaddr_storage *addr, c
     (void)fflush(stdout);
 }
 
-static loop_async_t *stop_async;
+static struct {
+    loop_signal_t signals[2];
+    loop_async_t *async;
+} stop;
 
-static void on_signal(int number)
+/* Nobody watches for the second one any more. */
+static void on_signal(loop_signal_t *signal, int number)
 {
+    (void)signal;
     (void)number;
-    /* One of the few calls that are allowed in a signal handler. */
-    (void)loop_async_send(stop_async);
+    for (int i = 0; i < 2; i++)
+        (void)loop_handle_close(&stop.signals[i].handle, NULL);
+    (void)loop_async_send(stop.async);
 }
 
 int serving_stop_on_signals(loop_async_t *async)
 {
-    struct sigaction action;
+    static const int numbers[2] = {SIGINT, SIGTERM};
+    int error = 0;
 
-    stop_async = async;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    (void)sigemptyset(&action.sa_mask);
-    return sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0 ? 0 : LOOP_EINVAL;
+    stop.async = async;
+    for (int i = 0; i < 2 && error == 0; i++) {
+        error = loop_signal_init(loop_handle_get_loop(&async->handle), &stop.signals[i]);
+        stop.signals[i].handle.data = NULL;
+        if (error == 0)
+            error = loop_signal_start(&stop.signals[i], on_signal, numbers[i]);
+        if (error == 0)
+            error = loop_handle_unref(&stop.signals[i].handle);
+    }
+    return error;
 }
 
 int serving_failed(const char *what, int error)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # guide_runtimes.sh PROGRAM: what the example prints.
 set -eu
-[ "$("$1")" = "sent: success, 5 bytes
+[ "$("$1" | tr -d '\r')" = "sent: success, 5 bytes
 received: success, 5 bytes
 nobody sent: timed out, 0 bytes
 too late: timed out, 0 bytes

@@ -1,6 +1,6 @@
 #!/bin/sh
 # timer.sh PROGRAM: what the example prints.
 set -eu
-[ "$("$1")" = "tick 1
+[ "$("$1" | tr -d '\r')" = "tick 1
 tick 2
 tick 3" ]
