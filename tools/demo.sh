@@ -1,8 +1,15 @@
 #!/bin/sh
-# demo.sh HTTP-PROGRAM: what ./dev demo shows. Exits non-zero on any socket error, non-2xx answer or lost request.
+# demo.sh [--wine] HTTP-PROGRAM: what ./dev demo shows. Exits non-zero on any socket error, non-2xx answer or lost request.
+# With --wine the program is one for Windows.
 set -eu
 . "$(dirname "$0")/server.sh"
-program=$1
+signal=TERM seconds=5 wine=
+if [ "$1" = --wine ]; then
+    shift
+    export LOOP_STOP_SIGNAL=INT
+    signal=INT seconds=3 wine=yes
+    set -- "$(dirname "$0")/wine.sh" "$1"
+fi
 
 # load SECONDS FILE: wrk at 64 connections; fails if a request went wrong.
 load() {
@@ -21,17 +28,21 @@ slow_request_in_flight() {
 }
 
 echo "== a page"
-start_server "$program" --port 0
+start_server "$@" --port 0
 curl -sSf --max-time 10 "$where" | tee "$work/page"
 grep -q loop "$work/page" || fail "that is not the page"
+[ "$(curl -sSf --max-time 20 "${where}bytes?n=3000000" | wc -c)" -eq 3000000 ] || fail "3000000 bytes did not come whole"
+[ "$(curl -sS --max-time 10 -o "$work/none" -w '%{http_code}' "${where}none")" = 404 ] || fail "there is a page /none"
+echo "3000000 bytes came whole; what is not there was answered 404"
 
 echo
-echo "== load: wrk, 64 connections, 5 seconds"
-load 5 "$work/load"
+echo "== load: wrk, 64 connections, $seconds seconds"
+load "$seconds" "$work/load"
+[ "$(requests "$work/load")" -gt 0 ] || fail "no request was answered"
 sed -n '/Latency Distribution/,/99%/p; /requests in/p; /Requests\/sec/p' "$work/load"
 
 echo
-echo "== a graceful stop: SIGTERM while a slow request is in flight"
+echo "== a graceful stop: SIG$signal while a slow request is in flight"
 curl -sS --max-time 20 -o "$work/slow" -w '%{http_code}' "${where}slow?ms=1500" >"$work/code" &
 slow=$!
 await "the slow request arrives" slow_request_in_flight
@@ -39,10 +50,11 @@ stop_server "$server"
 wait "$slow" || fail "the slow request was lost"
 [ "$(cat "$work/code")" = 200 ] || fail "the slow request was answered $(cat "$work/code")"
 echo "the slow request was answered 200, the server exited 0"
+[ -z "$wine" ] || exit 0
 
 echo
 echo "== system calls: strace -f -c, 64 connections, 2 seconds"
-start_server strace -f -qq -c -o "$work/calls" "$program" --port 0
+start_server strace -f -qq -c -o "$work/calls" "$@" --port 0
 load 2 "$work/load"
 # The server is the child of strace.
 stop_server "$(cat "/proc/$server/task/$server/children")"

@@ -1,4 +1,5 @@
 # Sourced by scripts that start servers of examples/: each prints "listening on WHERE" and ends at SIGTERM with status 0.
+# LOOP_STOP_SIGNAL in the environment is another signal: under Wine INT, which is the only one that Wine makes an event of.
 # shellcheck shell=sh
 
 work=$(mktemp -d)
@@ -41,12 +42,12 @@ start_server() {
     server=$!
     await "the server listens" server_listens
     # shellcheck disable=SC2034 # for the scripts that source this
-    where=$(sed -n 's/^listening on //p' "$work/out")
+    where=$(tr -d '\r' <"$work/out" | sed -n 's/^listening on //p')
 }
 
 # stop_server PROCESS: asks the server, or the process that it runs under another, to end; it must end with 0.
 stop_server() {
-    kill -TERM "$1"
+    kill -s "${LOOP_STOP_SIGNAL:-TERM}" "$1"
     status=0
     wait "$server" || status=$?
     server=
