@@ -2,7 +2,7 @@
 # wine.sh --start:             has a Wine prefix in build/wine, and its server running.
 # wine.sh --stop:              ends that server, and every program of that prefix.
 # wine.sh PROGRAM ARGUMENT...: runs a Windows program there, e.g. wine.sh build/test-mingw/test/test_timer.exe --list
-# Of a test program the output comes when it has ended, and a start that Wine failed is tried again.
+# Of a test program the output comes when it has ended, errors last, and a start that Wine failed is tried again.
 # WINEDEBUG, if it is set, says what Wine is to report, e.g. +winsock,+server.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,16 +45,18 @@ prepare() {
 
 # About one start in a thousand fails in Wine itself: the program has not begun, so nothing was said, and the status is 1.
 run_test() {
-    said=$(mktemp)
-    trap 'rm -f "$said"' EXIT
+    said=$(mktemp -d)
+    trap 'rm -rf "$said"' EXIT
     for try in 1 2 3; do
         status=0
-        wine "$@" >"$said" 2>&1 || status=$?
-        if [ "$status" -ne 1 ] || [ -s "$said" ] || [ "$try" = 3 ]; then
+        # Apart, because Wine itself may add to the errors, and what --list prints is read by a program.
+        wine "$@" >"$said/output" 2>"$said/errors" || status=$?
+        if [ "$status" -ne 1 ] || [ -s "$said/output" ] || [ -s "$said/errors" ] || [ "$try" = 3 ]; then
             break
         fi
     done
-    cat "$said"
+    cat "$said/output"
+    cat "$said/errors" >&2
     exit "$status"
 }
 
