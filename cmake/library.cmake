@@ -14,9 +14,9 @@ else()
     list(INSERT loop_private_includes 1 "${PROJECT_SOURCE_DIR}/src/posix")
     set(loop_system_libraries Threads::Threads)
 endif()
-set(loop_system_sources ${loop_platform_sources})
+set(loop_system_sources ${loop_platform_sources} ${loop_transfer_sources})
 
-# accept4, pipe2, epoll_pwait2 and their like; the core stays within C11.
+# accept4, pipe2, epoll_pwait2 and their like; the rest of the core stays within C11.
 set(loop_system_definitions)
 if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android)$")
     set(loop_system_definitions _GNU_SOURCE)

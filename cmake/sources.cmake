@@ -31,6 +31,13 @@ set(loop_core_sources
     src/work.c
 )
 
+# Those of the core that make the calls of every packet (src/transfer.h), and so see the system's headers.
+set(loop_transfer_sources
+    src/op.c
+    src/stream.c
+    src/tcp.c
+)
+
 set(loop_posix_sources
     src/posix/attempt.c
     src/posix/clock.c

@@ -109,14 +109,14 @@ void loop__op_finish(struct op *op, int status);
 /* The same for one that was never kept, and neither connects nor gives a stream of results. */
 LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status);
 
+/* The same inside of a poll, with op->status set. */
+LOOP_INLINE void loop__op_queue(loop_t *loop, struct op *op);
+
 /* What submit returns for an op that it does not accept, because loop__op_keep() failed and nothing was done: the error. */
 int loop__op_refuse(struct op *op, int error);
 
 /* Marks op as waiting and copies what it still needs of the caller's arrays. LOOP_ENOMEM: op is unchanged. */
 int loop__op_keep(struct op *op);
-
-/* The same for a read into one buffer that has room. */
-static inline void loop__op_keep_one(struct op *op);
 
 /* n more bytes of op's buffers are done. */
 void loop__op_advance(struct op *op, size_t n);

@@ -251,7 +251,8 @@ static void dump_loop(struct line *line, loop_t *loop)
     begin(line, "loop", loop->backend->name, loop);
     put_fd(line, loop->backend->fd(loop));
     put(line, " running=%d alive=%d active=%zu ops=%zu ready=%zu", loop->running, loop_alive(loop),
-        loop->active_handles, loop->active_ops, count_list(&loop->ready));
+        loop->active_handles, (size_t)(loop->metrics.submitted - loop->metrics.delivered) + loop->active_works,
+        count_list(&loop->ready));
     put(line, " closing=%zu posted=%zu timers=%" PRIu32, count_closing(loop->closing_first), loop__tasks_count(loop),
         loop->timers.live);
     end(line);

@@ -33,6 +33,11 @@ static inline uint64_t loop__add_saturated(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+static inline bool loop__has_ops(const loop_t *loop)
+{
+    return loop->metrics.submitted != loop->metrics.delivered;
+}
+
 /* ns from now until the instant, 0 if it has come, INT64_MAX if it is farther. */
 static inline int64_t loop__time_until(uint64_t now, uint64_t due)
 {
@@ -234,7 +239,8 @@ struct desc *loop__desc_of(struct handle *handle);
 /* op.c */
 /* Gives an operation to the backend, or ends it: the deadline of its direction has passed, or the connect before it failed. */
 int loop__op_hand_over(struct op *op);
-/* The rest of a write of one buffer of which n bytes went out, or an error came. */
+/* The rest of a write of one buffer that loop__op_send() began (transfer.h): n bytes went out, or loop__socket_error() says why
+ * not. */
 int loop__op_sent(struct op *op, ptrdiff_t n);
 /* Also notes what the operation has back if there is no memory for a copy of so many. */
 int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
@@ -355,38 +361,41 @@ static inline int loop__op_check(const struct op *op)
     return op->state == OP_IDLE ? 0 : LOOP_EBUSY;
 }
 
-/* One buffer, and nothing odd about it; else loop__op_check_bufs() has to look. */
-LOOP_INLINE bool loop__op_is_one_buf(const loop_buf_t *bufs, unsigned nbufs)
-{
-    return nbufs == 1 && bufs != NULL && bufs->base != NULL && bufs->len <= PTRDIFF_MAX;
-}
-
 /* Everything that was asked is in order: from here on the operation is changed. */
-LOOP_INLINE void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
-                               unsigned nbufs, loop_op_cb cb)
+LOOP_INLINE void loop__op_begin(struct op *op, struct desc *desc, enum op_kind kind, enum op_kept kept, loop_op_cb cb)
 {
-    op->bytes = 0;
-    op->result_flags = 0;
     op->desc = desc;
     op->cb = cb;
-    op->bufs = (loop_buf_t *)(uintptr_t)bufs;
-    op->first = 0;
-    op->nbufs = nbufs;
     op->kind = (uint8_t)kind;
     op->state = OP_SUBMITTING;
     op->events = 0;
     op->started = 0;
     op->stream = 0;
-    op->kept = 0;
+    op->kept = (uint8_t)kept;
     op->ending = 0;
     op->expired = 0;
+}
+
+LOOP_INLINE void loop__op_set_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs)
+{
+    op->bufs = (loop_buf_t *)(uintptr_t)bufs;
+    op->first = 0;
+    op->nbufs = nbufs;
+    op->bytes = 0;
+    op->result_flags = 0;
+}
+
+LOOP_INLINE void loop__op_fill(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs,
+                               unsigned nbufs, loop_op_cb cb)
+{
+    loop__op_begin(op, desc, kind, KEPT_NOT, cb);
+    loop__op_set_bufs(op, bufs, nbufs);
 }
 
 /* From here until loop__op_let_go() the operation is the library's. */
 LOOP_INLINE void loop__op_accept(loop_t *loop, struct op *op)
 {
     op->desc->inflight++;
-    loop->active_ops++;
     loop->metrics.submitted++;
     LOOP_PROBE4(submit, loop, op->desc, op, op->kind);
 }
@@ -402,17 +411,9 @@ LOOP_INLINE int loop__op_submit(struct op *op)
     return loop->backend->submit(loop, op);
 }
 
-static inline void loop__op_keep_one(struct op *op)
+/* Puts a finished operation where it is delivered from. */
+LOOP_INLINE void loop__op_queue(loop_t *loop, struct op *op)
 {
-    op->keep.bufs[0] = *op->bufs;
-    op->bufs = op->keep.bufs;
-    op->kept = KEPT_READ;
-    op->state = OP_PARKED;
-}
-
-LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status)
-{
-    op->status = status;
     op->state = OP_FINISHED;
     if (op->cb != NULL) {
         list_push(&loop->ready, &op->ready.link);
@@ -420,57 +421,37 @@ LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status)
         list_push(&loop->done, &op->ready.link);
         loop->extras |= EXTRA_DONE;
     }
-    LOOP_PROBE4(complete, loop, op, status, op->bytes);
+    LOOP_PROBE4(complete, loop, op, op->status, op->bytes);
+}
+
+LOOP_INLINE void loop__op_finish_clean(loop_t *loop, struct op *op, int status)
+{
+    op->status = status;
+    loop__op_queue(loop, op);
     loop__made_ready(loop);
 }
 
-/* loop__op_submit() of a write of one buffer, which mostly goes out as a whole: nothing is copied then, nothing else looked at. */
-LOOP_INLINE int loop__op_submit_write(struct op *op)
-{
-    const uint32_t all = DESC_SOCKET | DESC_WRITABLE | DESC_WRITES | DESC_EXPIRED | DESC_FAILED;
-    struct desc *desc = op->desc;
-    loop_t *loop = desc->handle.loop;
-    ptrdiff_t n;
-
-    if ((desc->flags & all) != (DESC_SOCKET | DESC_WRITABLE) || op->bufs->len == 0)
-        return loop__op_submit(op);
-    loop__op_accept(loop, op);
-    n = loop__socket_send(desc->os.fd, op->bufs);
-    if (n != (ptrdiff_t)op->bufs->len)
-        return loop__op_sent(op, n);
-    op->bytes = (size_t)n;
-    loop__op_finish_clean(loop, op, 0);
-    return 0;
-}
-
-LOOP_INLINE ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
-{
-    if ((stream->desc.flags & (DESC_SEALED | DESC_WRITE_EXPIRED | DESC_WRITES)) || nbufs != 1 || bufs == NULL)
-        return loop__stream_try_write_else(stream, bufs, nbufs);
-    return loop__socket_try_send(stream->desc.os.fd, bufs);
-}
-
 /* The operation leaves the library, whose last look at it this is. */
-static inline void loop__op_let_go(struct op *op)
+LOOP_INLINE void loop__op_let_go(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
 
     op->state = OP_IDLE;
-    desc->handle.loop->active_ops--;
+    loop->metrics.delivered++;
     if (op->kind >= OP_CONNECT)
         loop__op_told(op);
     if (--desc->inflight == 0 && (desc->handle.flags & HANDLE_CLOSING))
         loop__handle_closed(&desc->handle);
 }
 
-static inline void loop__op_dispatch(struct op *op)
+LOOP_INLINE void loop__op_dispatch(loop_t *loop, struct op *op)
 {
     if (op->result_flags & LOOP_OP_MORE) {
         op->cb((loop_op_t *)op);
         loop__op_go_on(op);
         return;
     }
-    loop__op_let_go(op);
+    loop__op_let_go(loop, op);
     op->cb((loop_op_t *)op);
 }
 

@@ -56,14 +56,17 @@ static inline struct link *list_pop(struct link *list)
 /* Moves everything in `from` to the empty, uninitialised list `to`. */
 static inline void list_take(struct link *from, struct link *to)
 {
-    if (list_empty(from)) {
+    struct link *first = from->next;
+    struct link *last = from->prev;
+
+    if (first == from) {
         list_init(to);
         return;
     }
-    to->next = from->next;
-    to->prev = from->prev;
-    to->next->prev = to;
-    to->prev->next = to;
+    to->next = first;
+    to->prev = last;
+    first->prev = to;
+    last->next = to;
     list_init(from);
 }
 

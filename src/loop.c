@@ -46,7 +46,8 @@ int loop_close(loop_t *loop)
 {
     if (loop == NULL)
         return LOOP_EINVAL;
-    if (loop->running || loop->closing || loop->walkers != NULL || !list_empty(&loop->handles) || loop->active_ops > 0)
+    if (loop->running || loop->closing || loop->walkers != NULL || !list_empty(&loop->handles) || loop__has_ops(loop) ||
+        loop->active_works > 0)
         return LOOP_EBUSY;
     loop->closing = true;
     loop__work_close(loop);

@@ -44,7 +44,7 @@ int loop_metrics(loop_t *loop, loop_metrics_t *out)
     out->waits = metrics->waits;
     out->events = metrics->events;
     out->ops_submitted = metrics->submitted;
-    out->ops_completed = metrics->submitted - loop->active_ops;
+    out->ops_completed = metrics->delivered;
     out->timers = metrics->timers;
     out->tasks = metrics->tasks;
     out->wakeups = atomic_load_explicit(&loop->wakeups, memory_order_relaxed);

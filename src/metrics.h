@@ -15,8 +15,6 @@ LOOP_INLINE int loop__metrics_poll(loop_t *loop, int64_t timeout)
     LOOP_PROBE2(poll_begin, loop, timeout);
     found = metrics->timed ? loop__metrics_timed_poll(loop, timeout) : loop->backend->poll(loop, timeout);
     metrics->waits++;
-    if (found >= 0)
-        metrics->events += (unsigned)found;
     LOOP_PROBE2(poll_end, loop, found);
     return found;
 }

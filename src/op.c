@@ -1,6 +1,6 @@
 /* Operations: submission, the way of a result back to its callback, and the public calls on loop_desc_t. */
-#include "internal.h"
 #include "platform.h"
+#include "transfer.h"
 
 #include <string.h>
 
@@ -62,6 +62,9 @@ LOOP_APART int loop__op_sent(struct op *op, ptrdiff_t n)
 {
     loop_t *loop = op->desc->handle.loop;
 
+    n = loop__socket_error(n);
+    loop__op_set_bufs(op, op->bufs, 1);
+    loop__op_accept(loop, op);
     if (n == 0 || (n < 0 && n != LOOP_EAGAIN && n != LOOP_EINTR)) {
         loop__op_finish(op, n < 0 ? (int)n : LOOP_EIO);
         return 0;
@@ -87,7 +90,6 @@ int loop__op_refuse(struct op *op, int error)
     loop_t *loop = op->desc->handle.loop;
 
     op->desc->inflight--;
-    loop->active_ops--;
     loop->metrics.submitted--;
     give_back(op);
     return error;
@@ -299,7 +301,7 @@ int loop__op_deliver(loop_t *loop, loop_op_t **ops, int n)
         if (op->result_flags & LOOP_OP_MORE)
             list_push(&loop->delivered, &op->ready.link);
         else
-            loop__op_let_go(op);
+            loop__op_let_go(loop, op);
     }
     if (list_empty(&loop->done))
         loop->extras &= ~(unsigned)EXTRA_DONE;
@@ -348,18 +350,12 @@ static inline int check_transfer(const loop_desc_t *desc, loop_op_t *op, const l
     return error != 0 ? error : loop__op_check_bufs((struct op *)op, bufs, nbufs);
 }
 
-LOOP_INLINE int transfer(loop_desc_t *desc, loop_op_t *public_op, enum op_kind kind, const loop_buf_t *bufs,
-                         unsigned nbufs, loop_op_cb cb)
+LOOP_APART static int transfer(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb,
+                               enum op_kind kind)
 {
-    struct op *op = (struct op *)public_op;
-    int error = check(desc, public_op);
+    int error = check(desc, op);
 
-    if (error != 0)
-        return error;
-    if (!loop__op_is_one_buf(bufs, nbufs))
-        return loop__op_transfer(op, (struct desc *)desc, kind, bufs, nbufs, cb);
-    loop__op_fill(op, (struct desc *)desc, kind, bufs, 1, cb);
-    return kind == OP_WRITE ? loop__op_submit_write(op) : loop__op_submit(op);
+    return error != 0 ? error : loop__op_transfer((struct op *)op, (struct desc *)desc, kind, bufs, nbufs, cb);
 }
 
 static int accept_connections(loop_desc_t *desc, loop_op_t *public_op, loop_op_cb cb, bool stream)
@@ -401,12 +397,20 @@ int loop_op_connect(loop_desc_t *desc, loop_op_t *public_op, const struct sockad
 
 int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
-    return transfer(desc, op, OP_READ, bufs, nbufs, cb);
+    if (check(desc, op) != 0 || !loop__op_is_one_buf(bufs, nbufs))
+        return transfer(desc, op, bufs, nbufs, cb, OP_READ);
+    return loop__op_read_one((struct op *)op, (struct desc *)desc, bufs, cb);
 }
 
-int loop_op_write(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+int loop_op_write(loop_desc_t *public_desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
-    return transfer(desc, op, OP_WRITE, bufs, nbufs, cb);
+    struct desc *desc = (struct desc *)public_desc;
+    struct op *op = (struct op *)public_op;
+    ptrdiff_t n;
+
+    if (loop__handle_check(public_desc, LOOP_DESC) != 0 || !loop__op_may_send(op, desc, bufs, nbufs, 0))
+        return transfer(public_desc, public_op, bufs, nbufs, cb, OP_WRITE);
+    return loop__op_send(op, desc, bufs, cb, &n) ? 0 : loop__op_sent(op, n);
 }
 
 static int receive(loop_desc_t *desc, loop_op_t *public_op, const loop_buf_t *bufs, unsigned nbufs,

@@ -89,11 +89,7 @@ int loop__socket_bind(loop_os_fd_t fd, const struct sockaddr *addr, unsigned fla
 int loop__socket_listen(loop_os_fd_t fd, int backlog);
 /* 0 and *result, or LOOP_EAGAIN, or why not. Connections aborted meanwhile are passed over. */
 int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result);
-/* Bytes, 0 for the end of the stream, or a negative error: LOOP_EINTR too. */
-ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len);
-/* Bytes, or a negative error: LOOP_EINTR too. */
-ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf);
-/* The same, but never LOOP_EINTR. */
+/* Bytes, or a negative error, but never LOOP_EINTR. What it is made of is in os_transfer.h. */
 ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf);
 ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsigned nbufs);
 int loop__socket_shutdown(loop_os_fd_t fd);

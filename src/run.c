@@ -11,7 +11,8 @@
 
 static bool alive(loop_t *loop)
 {
-    return loop->active_handles > 0 || loop->active_ops > 0 || loop->closing_handles > 0 || loop__tasks_waiting(loop);
+    return loop->active_handles > 0 || loop__has_ops(loop) || loop->active_works > 0 || loop->closing_handles > 0 ||
+           loop__tasks_waiting(loop);
 }
 
 int loop_alive(const loop_t *loop)
@@ -94,6 +95,8 @@ LOOP_INLINE int wait_once(loop_t *loop, int64_t *timeout)
     loop->now_valid = false;
     if (atomic_load(&loop->posted) != NULL)
         loop__tasks_take(loop);
+    if (found > 0)
+        loop->metrics.events += (unsigned)found;
     return found;
 }
 
@@ -151,10 +154,10 @@ LOOP_APART static void dispatch_handle(struct ready *ready)
         loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
 }
 
-LOOP_INLINE void dispatch_one(struct ready *ready)
+LOOP_INLINE void dispatch_one(loop_t *loop, struct ready *ready)
 {
     if (ready->kind == READY_OP) {
-        loop__op_dispatch(CONTAINER_OF(ready, struct op, ready));
+        loop__op_dispatch(loop, CONTAINER_OF(ready, struct op, ready));
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         ready->todo = 0;
         loop__stream_readable(CONTAINER_OF(ready, struct stream, desc.ready));
@@ -174,12 +177,12 @@ LOOP_INLINE bool dispatch(loop_t *loop, int rounds, bool timed)
         struct link batch;
 
         list_take(&loop->ready, &batch);
-        while (!list_empty(&batch)) {
-            dispatch_one(CONTAINER_OF(list_pop(&batch), struct ready, link));
+        do {
+            dispatch_one(loop, CONTAINER_OF(list_pop(&batch), struct ready, link));
             count++;
             if (timed)
                 loop__metrics_lap(loop);
-        }
+        } while (!list_empty(&batch));
     }
     return count != loop->futile;
 }

@@ -18,7 +18,7 @@ static void end_all(loop_t *loop)
 
 static bool gone(loop_t *loop)
 {
-    return list_empty(&loop->handles) && loop->active_ops == 0 && !loop__tasks_waiting(loop);
+    return list_empty(&loop->handles) && !loop__has_ops(loop) && loop->active_works == 0 && !loop__tasks_waiting(loop);
 }
 
 /* --------------------------------------------------------------------------------------------------------- stragglers -- */

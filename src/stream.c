@@ -3,8 +3,8 @@
  * stream handle; what is peculiar to TCP is in tcp.c. Writes and shutdowns are operations in the descriptor's write queue,
  * which keeps their order; reads go into memory that is chosen right before them.
  */
-#include "internal.h"
 #include "platform.h"
+#include "transfer.h"
 
 void loop__stream_init(struct stream *stream)
 {
@@ -58,51 +58,44 @@ int loop__stream_read_stop(struct stream *stream)
     return 0;
 }
 
-/* The buffer of the user's hook. False: there is none, and the read callback has been told if it had to be. */
-static bool ask_for_buffer(struct stream *stream, loop_buf_t *buf)
+/* Closed or stopped in the user's hook, or no buffer from it, or one that is larger than any. */
+LOOP_APART static bool take_odd_buffer(struct stream *stream)
 {
-    buf->base = NULL;
-    buf->len = 0;
-    stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, buf);
+    loop_buf_t *buf = &stream->desc.handle.loop->given;
+    bool given = buf->base != NULL && buf->len > 0;
+
     if (!(stream->flags & STREAM_READING)) {
-        /* Closed or stopped in there: a buffer given all the same goes back. */
-        if (buf->base != NULL && buf->len > 0)
-            stream->cb.read((loop_tcp_t *)stream, 0, buf);
+        if (given)
+            stream->cb.read((loop_tcp_t *)stream, 0, buf); /* it goes back */
         return false;
     }
-    if (buf->base == NULL || buf->len == 0) {
+    if (!given) {
         (void)loop__stream_read_stop(stream);
         stream->cb.read((loop_tcp_t *)stream, LOOP_ENOBUFS, buf);
         return false;
     }
-    if (buf->len > PTRDIFF_MAX)
-        buf->len = PTRDIFF_MAX;
+    buf->len = PTRDIFF_MAX;
     return true;
+}
+
+/* The buffer of the user's hook, in loop->given. False: there is none, and the read callback has been told if it had to be. */
+LOOP_INLINE bool ask_for_buffer(struct stream *stream)
+{
+    loop_buf_t *buf = &stream->desc.handle.loop->given;
+
+    buf->base = NULL;
+    buf->len = 0;
+    stream->alloc_cb((loop_tcp_t *)stream, SCRATCH_SIZE, buf);
+    buf = &stream->desc.handle.loop->given;
+    if ((stream->flags & STREAM_READING) && buf->base != NULL && (ptrdiff_t)buf->len > 0)
+        return true;
+    return take_odd_buffer(stream);
 }
 
 static void end_reading(struct stream *stream, ptrdiff_t why, const loop_buf_t *buf)
 {
     (void)loop__stream_read_stop(stream);
     stream->cb.read((loop_tcp_t *)stream, why, buf);
-}
-
-/* No data: there was nothing after all, the end, or an error. */
-LOOP_APART static void read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
-{
-    loop_t *loop = stream->desc.handle.loop;
-
-    if (n == LOOP_EAGAIN || n == LOOP_EINTR) {
-        if (buf != &loop->scratch)
-            stream->cb.read((loop_tcp_t *)stream, 0, buf); /* it goes back */
-        else
-            loop->futile++;
-        if (stream->flags & STREAM_READING)
-            loop->backend->arm(loop, &stream->desc, n == LOOP_EAGAIN ? READ_EMPTY : READ_FULL, 0);
-        return;
-    }
-    if (n == 0)
-        stream->flags |= STREAM_EOF;
-    end_reading(stream, n == 0 ? LOOP_EOF : n, buf);
 }
 
 /* There may be more. */
@@ -114,6 +107,36 @@ LOOP_APART static void read_part(struct stream *stream, ptrdiff_t n, const loop_
     stream->cb.read((loop_tcp_t *)stream, n, buf);
     if (stream->flags & STREAM_READING)
         loop->backend->arm(loop, &stream->desc, seen, (size_t)n);
+}
+
+static void read_empty(struct stream *stream, const loop_buf_t *buf)
+{
+    loop_t *loop = stream->desc.handle.loop;
+
+    if (buf != &loop->scratch)
+        stream->cb.read((loop_tcp_t *)stream, 0, buf); /* it goes back */
+    else
+        loop->futile++;
+    if (stream->flags & STREAM_READING)
+        loop->backend->arm(loop, &stream->desc, READ_EMPTY, 0);
+}
+
+/* No data: an interruption, nothing after all, the end, or an error. */
+LOOP_APART static void read_nothing(struct stream *stream, ptrdiff_t n, const loop_buf_t *buf)
+{
+    n = loop__socket_error(n);
+    while (n == LOOP_EINTR)
+        n = loop__socket_error(loop__socket_recv(stream->desc.os.fd, buf->base, buf->len));
+    if (n > 0) {
+        read_part(stream, n, buf);
+    } else if (n == LOOP_EAGAIN) {
+        read_empty(stream, buf);
+    } else if (n < 0) {
+        end_reading(stream, n, buf);
+    } else {
+        stream->flags |= STREAM_EOF;
+        end_reading(stream, LOOP_EOF, buf);
+    }
 }
 
 /* It accepts; or reading was stopped since, or its deadline has passed, or nothing would tell what comes. */
@@ -143,20 +166,33 @@ LOOP_INLINE void read_done(struct stream *stream, ptrdiff_t n, const loop_buf_t 
 
 LOOP_APART static void read_into_given(struct stream *stream)
 {
-    loop_buf_t buf;
+    const loop_buf_t *buf;
     ptrdiff_t n;
 
-    if (!ask_for_buffer(stream, &buf))
+    if (!ask_for_buffer(stream))
         return;
-    do {
-        n = loop__socket_recv(stream->desc.os.fd, buf.base, buf.len);
-    } while (n == LOOP_EINTR); /* the buffer stays */
-    read_done(stream, n, &buf, buf.len);
+    buf = &stream->desc.handle.loop->given;
+    n = loop__socket_recv(stream->desc.os.fd, buf->base, buf->len);
+    buf = &stream->desc.handle.loop->given; /* read anew, not kept in a register over the call */
+    read_done(stream, n, buf, buf->len);
 }
 
-LOOP_INLINE const loop_buf_t *scratch_of(const struct stream *stream)
+LOOP_APART static void read_into_scratch(struct stream *stream)
 {
-    return &stream->desc.handle.loop->scratch;
+    const loop_buf_t *scratch = &stream->desc.handle.loop->scratch;
+    ptrdiff_t n = loop__socket_recv(stream->desc.os.fd, scratch->base, SCRATCH_SIZE);
+
+    read_done(stream, n, &stream->desc.handle.loop->scratch, SCRATCH_SIZE);
+}
+
+void loop__stream_readable(struct stream *stream)
+{
+    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & (DESC_READ_EXPIRED | DESC_UNREADABLE)))
+        read_not_at_all(stream);
+    else if (stream->alloc_cb != NULL)
+        read_into_given(stream);
+    else
+        read_into_scratch(stream);
 }
 
 void loop__desc_unreadable(struct desc *desc, int error)
@@ -164,20 +200,6 @@ void loop__desc_unreadable(struct desc *desc, int error)
     ((struct stream *)desc)->unreadable = error;
     desc->flags |= DESC_UNREADABLE;
     loop__desc_ready(desc, TODO_READ);
-}
-
-void loop__stream_readable(struct stream *stream)
-{
-    ptrdiff_t n;
-
-    if (!(stream->flags & STREAM_READING) || (stream->desc.flags & (DESC_READ_EXPIRED | DESC_UNREADABLE))) {
-        read_not_at_all(stream);
-    } else if (stream->alloc_cb != NULL) {
-        read_into_given(stream);
-    } else {
-        n = loop__socket_recv(stream->desc.os.fd, scratch_of(stream)->base, SCRATCH_SIZE);
-        read_done(stream, n, scratch_of(stream), SCRATCH_SIZE);
-    }
 }
 
 /* --------------------------------------------------------------------------------------------------------- writing -- */
@@ -189,7 +211,23 @@ static int writable(const struct stream *stream)
     return stream->flags & (STREAM_CONNECTED | STREAM_CONNECTING) ? 0 : LOOP_ENOTCONN;
 }
 
-int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+/* What was written is queued, in part at least. Only now: on some systems that is so for a moment even of what goes out at once. */
+static int note_mark(struct stream *stream, int error)
+{
+    if (stream->queued > stream->high && stream->drain_cb != NULL)
+        stream->flags |= STREAM_ABOVE;
+    return error;
+}
+
+LOOP_APART static int write_rest(struct op *op, ptrdiff_t n)
+{
+    struct stream *stream = (struct stream *)op->desc;
+
+    return note_mark(stream, loop__op_sent(op, n));
+}
+
+LOOP_APART static int write_else(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs,
+                                 loop_op_cb cb)
 {
     int error = writable(stream);
 
@@ -197,16 +235,16 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
         error = loop__op_check(op);
     if (error != 0)
         return error;
-    if (loop__op_is_one_buf(bufs, nbufs)) {
-        loop__op_fill(op, &stream->desc, OP_WRITE, bufs, 1, cb);
-        error = loop__op_submit_write(op);
-    } else {
-        error = loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb);
-    }
-    /* Only now: on some systems a write is queued for a moment even if it goes out at once. */
-    if (stream->queued > stream->high && stream->drain_cb != NULL)
-        stream->flags |= STREAM_ABOVE;
-    return error;
+    return note_mark(stream, loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb));
+}
+
+int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
+{
+    ptrdiff_t n;
+
+    if (!loop__op_may_send(op, &stream->desc, bufs, nbufs, DESC_SEALED))
+        return write_else(stream, op, bufs, nbufs, cb);
+    return loop__op_send(op, &stream->desc, bufs, cb, &n) ? 0 : write_rest(op, n);
 }
 
 /* Several buffers, or a reason why nothing can be tried now. */

@@ -1,6 +1,6 @@
 /* TCP handles: how a stream gets its socket (bind, listen, accept, connect, open), and the options of TCP. */
-#include "internal.h"
 #include "platform.h"
+#include "transfer.h"
 
 /* Connections taken in one go, before the other descriptors have their turn. */
 #define ACCEPTS_PER_DISPATCH 32

@@ -411,7 +411,8 @@ struct metrics {
     uint64_t turns;
     uint64_t waits;
     uint64_t events;
-    uint64_t submitted;
+    uint64_t submitted; /* operations; the difference to the next is in flight */
+    uint64_t delivered;
     uint64_t timers;
     uint64_t tasks;
     bool timed;       /* LOOP_METRICS_TIME: the clock is read for the rest */
@@ -438,7 +439,7 @@ struct loop {
     unsigned flags;         /* LOOP_HANDOVER */
     uintptr_t thread;       /* which ran the loop first */
     size_t active_handles;  /* active and referenced */
-    size_t active_ops;
+    size_t active_works;    /* accepted and not yet delivered */
     size_t closing_handles; /* closed, and their close callback not yet entered */
     struct timer_heap timers;
     struct link handles;
@@ -449,6 +450,7 @@ struct loop {
     struct handle *closing_first; /* ready for their close callback, in order */
     struct handle *closing_last;
     struct post_node *tasks; /* taken from posted, in order, not yet run */
+    loop_buf_t given;        /* by the user's hook, to the read that is under way */
     loop_buf_t scratch;      /* SCRATCH_SIZE bytes that all reads share; made by the first reader */
     void *data;
     loop_allocator_t allocator;

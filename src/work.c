@@ -75,7 +75,7 @@ int loop__work_submit(loop_t *loop, loop_work_t *public_work, loop_lane lane, lo
         return error;
     work->in_flight = true;
     list_push(&loop->works, &work->all);
-    loop->active_ops++;
+    loop->active_works++;
     return 0;
 }
 
@@ -101,7 +101,7 @@ void loop__work_deliver(struct work *work)
 {
     work->in_flight = false;
     list_remove(&work->all);
-    work->loop->active_ops--;
+    work->loop->active_works--;
     if (work->after_cb != NULL)
         work->after_cb((loop_work_t *)work, work->status);
 }

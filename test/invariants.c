@@ -452,7 +452,8 @@ void invariants_check(loop_t *loop)
     HOLDS(tally.posted_works <= tally.works, loop);
     HOLDS(tally.active == loop->active_handles, loop);
     HOLDS(tally.closing == loop->closing_handles, loop);
-    HOLDS(tally.inflight + tally.works == loop->active_ops, loop);
+    HOLDS(tally.inflight == loop->metrics.submitted - loop->metrics.delivered, loop);
+    HOLDS(tally.works == loop->active_works, loop);
     HOLDS(tally.settled ? tally.ops == tally.inflight : tally.ops <= tally.inflight, loop);
     HOLDS(!tally.settled || tally.ops_sum == tally.inflight_sum, loop);
     HOLDS(tally.settled ? tally.started == loop->timers.live : tally.started <= loop->timers.live, loop);

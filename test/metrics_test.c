@@ -78,6 +78,27 @@ static void operations_are_counted_when_accepted_and_when_delivered(void **state
     support_finish(loop);
 }
 
+static void do_nothing(loop_work_t *work)
+{
+    (void)work;
+}
+
+static void work_is_no_operation(void **state)
+{
+    loop_work_t work = {0};
+    loop_metrics_t metrics;
+
+    (void)state;
+    begin();
+    assert_ok(loop_work(loop, &work, LOOP_LANE_DEFAULT, do_nothing, NULL));
+    metrics = figures();
+    assert_int_equal(metrics.ops_submitted, 0);
+    assert_int_equal(metrics.ops_completed, 0);
+    assert_int_equal(loop_run(loop, LOOP_RUN_DEFAULT), 0);
+    assert_int_equal(figures().ops_completed, 0);
+    support_finish(loop);
+}
+
 static loop_task_t task;
 static int ran;
 
@@ -348,7 +369,7 @@ static void what_has_finished_is_handed_out_without_a_turn_but_not_for_ever(void
 }
 
 LOOP_TEST_MAIN(TEST(a_fresh_loop_has_counted_nothing), TEST(turns_waits_and_events_are_counted),
-               TEST(operations_are_counted_when_accepted_and_when_delivered),
+               TEST(operations_are_counted_when_accepted_and_when_delivered), TEST(work_is_no_operation),
                TEST(tasks_asyncs_and_the_one_wake_up_they_cost_are_counted), TEST(timers_are_counted_when_they_fire),
                TEST(time_in_waits_counts_as_idle), TEST(the_longest_callback_of_every_kind_is_found_and_told_once),
                TEST(time_between_turns_is_nobodys), TEST(without_the_flag_no_clock_is_read_for_figures),

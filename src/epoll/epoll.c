@@ -187,16 +187,17 @@ static int objects_open(struct epoll_backend *backend)
 /*
  * Something level-triggered is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the
  * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
- * instance is replaced as a whole; if that fails, the next poll tries again.
+ * instance is replaced as a whole; if that fails, the next poll tries again. Whether more was found to be closed early, and what
+ * waited for it has ended.
  */
-LOOP_APART static void make_anew(loop_t *loop)
+LOOP_APART static bool make_anew(loop_t *loop)
 {
     struct epoll_backend *backend = backend_of(loop);
     int old = backend->fd;
     int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
 
     if (fd < 0)
-        return;
+        return false;
     backend->fd = fd;
     if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
         backend->stale = false;
@@ -205,6 +206,7 @@ LOOP_APART static void make_anew(loop_t *loop)
         backend->fd = old;
         loop__fd_close(fd);
     }
+    return !list_empty(&loop->ready) || !list_empty(&loop->done);
 }
 
 static int backend_init(loop_t *loop)
@@ -262,7 +264,7 @@ static void backend_wake(loop_t *loop)
     const uint64_t one = 1;
     int saved = errno; /* we may be in a signal handler */
 
-    while (loop__sys.write(backend_of(loop)->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (loop__sys.write_wake_up(backend_of(loop)->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         continue;
     errno = saved;
 }
@@ -275,21 +277,25 @@ static int whole_milliseconds(int64_t ns)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-static int wait_for(struct epoll_backend *backend, int64_t timeout)
+LOOP_APART static int wait_for_time(struct epoll_backend *backend, int64_t timeout)
 {
-    int n;
-
-    if (timeout > 0 && !backend->without_ns) {
+    if (!backend->without_ns) {
         struct epoll_timespec time = {timeout / 1000000000, timeout % 1000000000};
+        int n = loop__sys.epoll_pwait_ns(backend->fd, backend->events, EVENTS_PER_POLL, &time);
 
-        n = loop__sys.epoll_pwait_ns(backend->fd, backend->events, EVENTS_PER_POLL, &time);
         /* EPERM: a sandbox that does not know the call. */
         if (n >= 0 || (errno != ENOSYS && errno != EPERM))
             return n;
         backend->without_ns = true;
     }
-    return loop__sys.epoll_wait(backend->fd, backend->events, EVENTS_PER_POLL,
-                                timeout > 0 ? whole_milliseconds(timeout) : (int)timeout);
+    return loop__sys.epoll_wait_ms(backend->fd, backend->events, EVENTS_PER_POLL, whole_milliseconds(timeout));
+}
+
+LOOP_INLINE int wait_for(struct epoll_backend *backend, int64_t timeout)
+{
+    if (timeout > 0)
+        return wait_for_time(backend, timeout);
+    return loop__sys.epoll_wait_ms(backend->fd, backend->events, EVENTS_PER_POLL, (int)timeout);
 }
 
 static unsigned edge_of(uint32_t events)
@@ -359,19 +365,18 @@ LOOP_INLINE void caller_event(loop_t *loop, const struct epoll_event *event)
 static int backend_poll(loop_t *loop, int64_t timeout)
 {
     struct epoll_backend *backend = backend_of(loop);
+    const struct epoll_event *event;
+    const struct epoll_event *end;
     int n;
 
-    if (backend->stale && !loop->watched) { /* a host watches the instance itself, and cannot be told of another */
-        make_anew(loop);
-        if (!list_empty(&loop->ready) || !list_empty(&loop->done))
-            timeout = 0; /* more was found to be closed early, and what waited for it has ended */
-    }
+    /* A host watches the instance itself, and cannot be told of another. */
+    if (backend->stale && !loop->watched && make_anew(loop))
+        timeout = 0;
     n = wait_for(backend, timeout);
     if (n < 0)
         return loop__errno();
-    for (int i = 0; i < n; i++) {
-        const struct epoll_event *event = &backend->events[i];
-
+    end = backend->events + n;
+    for (event = backend->events; event != end; event++) {
         if (!(event->data.u64 & TAG_MASK))
             edge(loop, (struct desc *)(uintptr_t)event->data.u64, event);
         else if (event->data.u64 & TAG_CALLER)

@@ -1,6 +1,7 @@
 /* Sockets: making, adopting, accepting, options, and the transfers that handles make by themselves. */
 #include "internal.h"
 #include "platform.h"
+#include "os_transfer.h"
 #include "sys.h"
 
 /* A connection that died in the queue costs one more accept; give up before a system with nothing else holds us. */
@@ -389,19 +390,19 @@ ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsign
     return loop__sys.WSASend(socket_of(fd), some, count, &n, 0, NULL, NULL) == 0 ? (ptrdiff_t)n : stream_error();
 }
 
-ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf)
+ptrdiff_t loop__socket_send(loop_os_fd_t fd, const void *base, size_t len)
 {
     WSABUF one;
     DWORD n = 0;
 
-    one.len = buf->len < TRANSFER_LIMIT ? (ULONG)buf->len : TRANSFER_LIMIT;
-    one.buf = buf->base;
+    one.len = len < TRANSFER_LIMIT ? (ULONG)len : TRANSFER_LIMIT;
+    one.buf = (char *)(uintptr_t)base;
     return loop__sys.WSASend(socket_of(fd), &one, 1, &n, 0, NULL, NULL) == 0 ? (ptrdiff_t)n : stream_error();
 }
 
 ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf)
 {
-    return loop__socket_send(fd, buf);
+    return loop__socket_send(fd, buf->base, buf->len);
 }
 
 int loop__socket_shutdown(loop_os_fd_t fd)

@@ -1,6 +1,7 @@
 #include "io.h"
 
 #include "internal.h"
+#include "os_transfer.h"
 #include "platform.h"
 #include "sys.h"
 
@@ -101,7 +102,8 @@ ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigne
     if (!is_socket)
         return write_without_sigpipe(fd, bufs, nbufs);
     do {
-        n = nbufs == 1 ? loop__socket_send(fd, bufs) : loop__socket_send_many(fd, bufs, nbufs);
+        n = nbufs == 1 ? loop__socket_error(loop__socket_send(fd, bufs->base, bufs->len))
+                       : loop__socket_send_many(fd, bufs, nbufs);
     } while (n == LOOP_EINTR);
     return n;
 }

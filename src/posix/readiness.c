@@ -2,6 +2,7 @@
 
 #include "attempt.h"
 #include "io.h"
+#include "os_transfer.h"
 #include "platform.h"
 #include "sys.h"
 
@@ -98,6 +99,13 @@ int loop__readiness_watch(loop_t *loop, struct desc *desc, unsigned events)
 
 /* ----------------------------------------------------------------------------------------------- queues of a descriptor -- */
 
+LOOP_APART bool loop__readiness_took_all(struct desc *desc, size_t n)
+{
+    uint16_t unread = loop__posix(desc)->unread;
+
+    return (desc->flags & DESC_TCP) && unread > 0 && n >= unread;
+}
+
 /* Something waits for the descriptor to become writable: the kernel has to tell. If it refuses, nothing ever would. */
 static void await_writable(struct desc *desc)
 {
@@ -160,6 +168,8 @@ static void run_ready_for_write(struct desc *desc)
 /* Nothing to read, the end, or an error. */
 LOOP_APART static void lone_read_failed(struct desc *desc, struct op *op, ptrdiff_t n)
 {
+    if (desc->flags & DESC_SOCKET)
+        n = loop__socket_error(n);
     if (n == LOOP_EAGAIN)
         desc->flags &= ~(uint32_t)DESC_READABLE;
     else if (n == LOOP_EINTR)
@@ -170,7 +180,7 @@ LOOP_APART static void lone_read_failed(struct desc *desc, struct op *op, ptrdif
 
 static inline void run_lone_read(struct desc *desc, struct op *op)
 {
-    const loop_buf_t *buf = op->bufs;
+    const loop_buf_t *buf = op->keep.bufs;
     ptrdiff_t n = desc->flags & DESC_SOCKET ? loop__socket_recv(desc->os.fd, buf->base, buf->len)
                                             : loop__io_read(desc->os.fd, buf, 1);
 
@@ -179,12 +189,13 @@ static inline void run_lone_read(struct desc *desc, struct op *op)
         return;
     }
     op->bytes = (size_t)n;
+    op->status = 0;
     if ((size_t)n < buf->len && loop__readiness_drained(desc, (size_t)n))
         desc->flags &= ~(uint32_t)DESC_READABLE;
     list_init(&desc->reads); /* it was alone */
     if (loop__timer_started(&op->deadline))
         loop__timer_unset(desc->handle.loop, &op->deadline);
-    loop__op_finish_clean(desc->handle.loop, op, 0);
+    loop__op_queue(desc->handle.loop, op);
 }
 
 /* Several operations, or one that is not just a read. */
@@ -209,8 +220,8 @@ void loop__readiness_run(struct desc *desc, unsigned edge)
 {
     struct op *first = first_of(&desc->reads);
 
-    if ((edge & EDGE_READ) && !(desc->flags & DESC_WRITES) && !list_empty(&desc->reads) && first->kept == KEPT_READ &&
-        first->ready.link.next == &desc->reads)
+    if ((desc->flags & (DESC_READABLE | DESC_WRITES)) == DESC_READABLE && !list_empty(&desc->reads) &&
+        first->kept == KEPT_READ && first->ready.link.next == &desc->reads)
         run_lone_read(desc, first);
     else
         run_all(desc, edge);
@@ -340,8 +351,8 @@ int loop__readiness_submit(loop_t *loop, struct op *op)
 {
     struct desc *desc = op->desc;
 
-    if (op->nbufs == 1 && op->kind == OP_READ && !op->kept && !(desc->flags & DESC_READABLE) && op->bufs->len > 0) {
-        loop__op_keep_one(op);
+    if (op->kept == KEPT_READ && !(desc->flags & DESC_READABLE)) {
+        op->state = OP_PARKED;
         list_push(&desc->reads, &op->ready.link);
         desc->flags |= DESC_READS;
         return 0;

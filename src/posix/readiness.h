@@ -64,13 +64,14 @@ static inline struct readiness *loop__readiness(loop_t *loop)
     return loop->backend_data;
 }
 
+/* Whether a read of n bytes took all that the last edge counted: what came later gives another edge. */
+bool loop__readiness_took_all(struct desc *desc, size_t n);
+
 /* After a read of n bytes that had room for more: whether what is unread, if there is anything, has an edge yet to come. A read
- * may end at urgent data; not if it took all that the last edge counted, because what came later gives another edge. */
+ * may end at urgent data. */
 static inline bool loop__readiness_drained(struct desc *desc, size_t n)
 {
-    uint16_t unread = loop__posix(desc)->unread;
-
-    return loop__desc_short_read_drains(desc) || ((desc->flags & DESC_TCP) && unread > 0 && n >= unread);
+    return loop__desc_short_read_drains(desc) || loop__readiness_took_all(desc, n);
 }
 
 /* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they
@@ -93,7 +94,7 @@ void loop__readiness_failed(struct desc *desc, unsigned direction, int error);
 /* All that are parked in a queue end with the status. */
 void loop__readiness_finish_queue(struct link *queue, int status);
 
-/* The operations that wait for what the edge tells. */
+/* Inside of a poll: the operations that wait for what the edge tells. */
 void loop__readiness_run(struct desc *desc, unsigned edge);
 
 /* The backend saw an event. */

@@ -4,6 +4,7 @@
 #include "sys.h"
 
 #include "io.h"
+#include "os_transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,30 +250,12 @@ int loop__socket_accept(loop_os_fd_t listener, loop_os_fd_t *result)
     }
 }
 
-/*
- * One call each: a loop for EINTR would keep the arguments, which costs as much again as all the rest. Non-blocking ones are
- * hardly ever interrupted.
- */
-ptrdiff_t loop__socket_recv(loop_os_fd_t fd, void *base, size_t len)
-{
-    ssize_t n = loop__sys.recv(fd, base, len, 0);
-
-    return n >= 0 ? n : loop__errno();
-}
-
-ptrdiff_t loop__socket_send(loop_os_fd_t fd, const loop_buf_t *buf)
-{
-    ssize_t n = loop__sys.send(fd, buf->base, buf->len, SEND_FLAGS);
-
-    return n >= 0 ? n : loop__errno();
-}
-
 LOOP_APART static ptrdiff_t try_send_again(loop_os_fd_t fd, const loop_buf_t *buf)
 {
     ptrdiff_t n;
 
     do {
-        n = loop__socket_send(fd, buf);
+        n = loop__socket_error(loop__socket_send(fd, buf->base, buf->len));
     } while (n == LOOP_EINTR);
     return n;
 }

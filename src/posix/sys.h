@@ -1,6 +1,7 @@
 /*
  * The seam: every system call of src/posix and of the backend above it goes through this one table, the clock included.
- * Tests replace members to make calls fail and to count them. Rows: result, name, parameters, arguments.
+ * Tests replace members to make calls fail and to count them. Rows: result, name, parameters, arguments. Of DIRECT rows the
+ * types are the same on every system, so that the table holds the system's own functions: what every packet calls.
  */
 #ifndef LOOP_POSIX_SYS_H
 #define LOOP_POSIX_SYS_H
@@ -57,7 +58,10 @@ static inline int socket_new(int family)
 }
 
 /* clang-format off */
-#define LOOP_POSIX_SYS(X) \
+#define LOOP_POSIX_DIRECT_SYS(X) \
+    X(ssize_t, recv, (int fd, void *base, size_t len, int flags), (fd, base, len, flags)) \
+    X(ssize_t, send, (int fd, const void *base, size_t len, int flags), (fd, base, len, flags))
+#define LOOP_POSIX_WRAPPED_SYS(X) \
     X(int, accept_new, (int fd), (fd)) \
     X(int, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len)) \
     X(int, clock_gettime, (clockid_t clock, struct timespec *ts), (clock, ts)) \
@@ -81,10 +85,8 @@ static inline int socket_new(int family)
     X(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old)) \
     X(int, raise, (int number), (number)) \
     X(ssize_t, readv, (int fd, const struct iovec *iov, int n), (fd, iov, n)) \
-    X(ssize_t, recv, (int fd, void *base, size_t len, int flags), (fd, base, len, flags)) \
     X(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags)) \
     X(int, sched_yield, (void), ()) \
-    X(ssize_t, send, (int fd, const void *base, size_t len, int flags), (fd, base, len, flags)) \
     X(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags)) \
     X(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len), (fd, level, name, value, len)) \
     X(int, shutdown, (int fd, int how), (fd, how)) \
@@ -94,6 +96,8 @@ static inline int socket_new(int family)
     X(int, socket_new, (int family), (family)) \
     X(ssize_t, writev, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 /* clang-format on */
+
+#define LOOP_POSIX_SYS(X) LOOP_POSIX_DIRECT_SYS(X) LOOP_POSIX_WRAPPED_SYS(X)
 
 struct loop_sys {
 #define SYS_MEMBER(result, name, parameters, arguments) result(*name) parameters;

@@ -22,10 +22,10 @@ static ssize_t hooked_write(int fd, const void *base, size_t len)
 void backend_hook_wake(void (*hook)(void))
 {
     if (hook == NULL) {
-        loop__sys.write = real_write;
+        loop__sys.write_wake_up = real_write;
         return;
     }
     wake_hook = hook;
-    real_write = loop__sys.write;
-    loop__sys.write = hooked_write;
+    real_write = loop__sys.write_wake_up;
+    loop__sys.write_wake_up = hooked_write;
 }

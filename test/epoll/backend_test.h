@@ -14,9 +14,9 @@
 #define FAULT_BACKEND_CREATE FAULT_epoll_create1
 #define FAULT_BACKEND_WAKER FAULT_eventfd
 #define FAULT_BACKEND_CHANGE FAULT_epoll_ctl
-#define FAULT_BACKEND_WAIT FAULT_epoll_wait
+#define FAULT_BACKEND_WAIT FAULT_epoll_wait_ms
 #define FAULT_BACKEND_WAIT_TIMED FAULT_epoll_pwait_ns
-#define FAULT_BACKEND_WAKE FAULT_write
+#define FAULT_BACKEND_WAKE FAULT_write_wake_up
 
 /* Changes at once for a connection, and for closing it. */
 #define CHANGES_OF_CONNECTION 1

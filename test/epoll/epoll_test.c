@@ -61,7 +61,7 @@ static void begin_without_nanosecond_waits(int refusal)
     fake_now = LOOP_SEC(1000);
     wait_error = 0;
     loop__sys.clock_gettime = fake_clock;
-    loop__sys.epoll_wait = fake_wait;
+    loop__sys.epoll_wait_ms = fake_wait;
 }
 
 static void without_nanosecond_waits_timers_are_still_never_early(void **state)

@@ -26,7 +26,7 @@ const int *fault_backend_errors(enum fault_row row)
         return create_errors;
     case FAULT_epoll_ctl:
         return epoll_ctl_errors;
-    case FAULT_epoll_wait:
+    case FAULT_epoll_wait_ms:
     case FAULT_epoll_pwait_ns:
         return epoll_wait_errors;
     default:

@@ -54,7 +54,7 @@ static int seam_close(int fd)
 int seam_take(struct seam_look *look)
 {
     struct epoll_event *events = look->events;
-    int n = real.epoll_wait(look->epfd, events, chance(20) ? 1 + (int)below(3) : look->max, 0);
+    int n = real.epoll_wait_ms(look->epfd, events, chance(20) ? 1 + (int)below(3) : look->max, 0);
 
     return seam_disorder(events, sizeof(*events), n);
 }
@@ -92,7 +92,7 @@ void seam_begin_backend(void)
     real = loop__sys;
     memset(registered, 0, sizeof(registered));
     loop__sys.epoll_ctl = seam_epoll_ctl;
-    loop__sys.epoll_wait = seam_epoll_wait;
+    loop__sys.epoll_wait_ms = seam_epoll_wait;
     loop__sys.epoll_pwait_ns = seam_epoll_pwait_ns;
     loop__sys.close = seam_close;
 }

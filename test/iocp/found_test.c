@@ -1,6 +1,7 @@
 /* What a reading of the IOCP backend found, each in its smallest form. */
 /* Before the fixture, which has a variable of the name of their parameters. */
 #include "iocp.h"
+#include "os_transfer.h"
 #include "platform.h"
 
 #include "op_fixture.h"
@@ -373,7 +374,7 @@ static void fill(loop_os_fd_t fd)
     static char bytes[65536];
     loop_buf_t buf = {bytes, sizeof(bytes)};
 
-    while (loop__socket_send(fd, &buf) > 0)
+    while (loop__socket_send(fd, buf.base, buf.len) > 0)
         continue;
 }
 

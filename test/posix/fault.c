@@ -255,7 +255,7 @@ const int *fault_errors(enum fault_row row)
         return socket_errors;
     case FAULT_writev:
         return writev_errors;
-    case FAULT_write:
+    case FAULT_BACKEND_WAKE:
         return write_errors;
     default:
         break;
