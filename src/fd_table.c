@@ -31,7 +31,7 @@ struct desc *loop__fd_table_owner(const struct fd_table *table, int fd)
 
 uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd)
 {
-    return (table->slots[fd].generation + 1) & 0x7fffffffu;
+    return (table->slots[fd].generation + 1) & 0x1fffffffu;
 }
 
 void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)

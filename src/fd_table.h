@@ -35,7 +35,7 @@ int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd);
 /* Who has the number, NULL if nobody does. */
 struct desc *loop__fd_table_owner(const struct fd_table *table, int fd);
 
-/* The generation that the next owner of a reserved number will have: 31 bits. */
+/* The generation that the next owner of a reserved number will have: 29 bits. */
 uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd);
 
 /* Gives a reserved number a new owner, or none, and with it a new generation. */

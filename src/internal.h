@@ -177,7 +177,7 @@ void loop__asyncs_fork(loop_t *loop);
 void loop__signal_close(struct signal *signal);
 
 /* poll.c */
-void loop__poll_dispatch(struct poll *poll);
+void loop__poll_dispatch_else(struct poll *poll);
 void loop__poll_lost(struct poll *poll);
 void loop__poll_close(struct poll *poll);
 
@@ -351,6 +351,33 @@ static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
 {
     loop__desc_queue(desc->handle.loop, desc, todo);
     loop__made_ready(desc->handle.loop);
+}
+
+/* A poll handle asked for these events, and they hold. To be called in the backend's poll. */
+static inline void loop__poll_found(loop_t *loop, struct poll *poll, unsigned events)
+{
+    struct ready *ready = &poll->desc.ready;
+
+    if (ready->todo == 0) {
+        ready->todo = TODO_POLL;
+        ready->found = (uint8_t)events;
+        list_push(&loop->ready, &ready->link);
+    } else {
+        ready->todo |= TODO_POLL;
+        ready->found |= (uint8_t)events;
+    }
+}
+
+static inline void loop__poll_dispatch(struct poll *poll)
+{
+    unsigned events = poll->desc.ready.found;
+
+    poll->desc.ready.todo = 0;
+    poll->desc.ready.found = 0;
+    if (events != 0)
+        poll->cb((loop_poll_t *)poll, 0, events);
+    else
+        loop__poll_dispatch_else(poll);
 }
 
 /* 0, or why the operation cannot be submitted. The loop is not being closed, or there would be no open handle. */

@@ -17,7 +17,7 @@ int loop_poll_init(loop_t *loop, loop_poll_t *public_poll, loop_os_fd_t fd)
     poll->desc.ready.kind = READY_POLL;
     poll->cb = NULL;
     poll->asked = 0;
-    poll->found = 0;
+    poll->desc.ready.found = 0;
     error = loop__desc_take(&poll->desc, fd, DESC_CALLER | DESC_LEVEL, true);
     if (error != 0)
         loop__handle_forget(&poll->desc.handle);
@@ -41,6 +41,7 @@ int loop_poll_start(loop_poll_t *public_poll, unsigned events, loop_poll_cb cb)
         return error;
     poll->cb = cb;
     poll->asked = (uint8_t)events;
+    poll->desc.ready.found &= (uint8_t)events;
     loop__handle_start(&poll->desc.handle);
     return 0;
 }
@@ -50,7 +51,7 @@ static void stop(struct poll *poll)
     if (poll->asked == 0)
         return;
     poll->asked = 0;
-    poll->found = 0;
+    poll->desc.ready.found = 0;
     (void)poll->desc.handle.loop->backend->watch(poll->desc.handle.loop, &poll->desc, 0);
     loop__handle_stop(&poll->desc.handle);
 }
@@ -68,19 +69,19 @@ void loop__desc_found(struct desc *desc, unsigned events)
 {
     struct poll *poll = (struct poll *)desc;
 
-    poll->found |= (uint8_t)events;
-    loop__desc_ready(desc, TODO_POLL);
+    loop__poll_found(desc->handle.loop, poll, events & poll->asked);
+    loop__made_ready(desc->handle.loop);
 }
 
 void loop__poll_lost(struct poll *poll)
 {
-    poll->found = 0;
+    poll->desc.ready.found = 0;
     if (poll->asked != 0)
         loop__desc_ready(&poll->desc, TODO_POLL);
 }
 
 /* It stands in the ready queue, but not for events. */
-static void dispatch_without_events(struct poll *poll)
+void loop__poll_dispatch_else(struct poll *poll)
 {
     if (poll->asked != 0 && poll->desc.os.fd == LOOP_INVALID_FD) {
         stop(poll);
@@ -88,18 +89,6 @@ static void dispatch_without_events(struct poll *poll)
     } else {
         poll->desc.handle.loop->futile++;
     }
-}
-
-void loop__poll_dispatch(struct poll *poll)
-{
-    unsigned events = poll->found & poll->asked;
-
-    poll->desc.ready.todo = 0;
-    poll->found = 0;
-    if (events != 0)
-        poll->cb((loop_poll_t *)poll, 0, events);
-    else
-        dispatch_without_events(poll);
 }
 
 void loop__poll_close(struct poll *poll)

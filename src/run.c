@@ -146,9 +146,7 @@ LOOP_INLINE int wait_for_events(loop_t *loop, uint64_t end)
 
 LOOP_APART static void dispatch_handle(struct ready *ready)
 {
-    if (ready->kind == READY_POLL)
-        loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
-    else if (ready->kind == READY_MACHPORT)
+    if (ready->kind == READY_MACHPORT)
         loop__machport_dispatch(CONTAINER_OF(ready, struct machport, ready));
     else
         loop__desc_dispatch(CONTAINER_OF(ready, struct desc, ready));
@@ -161,6 +159,8 @@ LOOP_INLINE void dispatch_one(loop_t *loop, struct ready *ready)
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         ready->todo = 0;
         loop__stream_readable(CONTAINER_OF(ready, struct stream, desc.ready));
+    } else if (ready->kind == READY_POLL) {
+        loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
     } else {
         dispatch_handle(ready);
     }

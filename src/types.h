@@ -31,7 +31,8 @@ enum ready_kind {
 struct ready {
     struct link link;
     uint8_t kind;
-    uint8_t todo; /* of a descriptor: enum desc_todo; of a Mach port: whether it stands there */
+    uint8_t todo;  /* of a descriptor: enum desc_todo; of a Mach port: whether it stands there */
+    uint8_t found; /* of a poll handle: LOOP_READABLE and so on, what it asked for, was found, and is not yet told */
 };
 
 /* --------------------------------------------------------------------------------------------------------- handles -- */
@@ -229,7 +230,6 @@ struct poll {
     struct desc desc;
     loop_poll_cb cb;
     uint8_t asked; /* LOOP_READABLE and so on; 0: stopped */
-    uint8_t found; /* of these, what was found and not yet reported */
 };
 FITS(struct poll, loop_poll_t);
 

@@ -217,7 +217,8 @@ static void check_poll(struct poll *poll)
     if (handle->flags & HANDLE_CLOSING)
         return;
     HOLDS((poll->asked != 0) == ((handle->flags & HANDLE_ACTIVE) != 0), poll);
-    HOLDS(poll->found == 0 || (poll->desc.ready.todo & TODO_POLL), poll);
+    HOLDS(poll->desc.ready.found == 0 || (poll->desc.ready.todo & TODO_POLL), poll);
+    HOLDS(!(poll->desc.ready.found & ~(unsigned)poll->asked), poll);
 }
 
 static void check_desc(struct tally *tally, struct desc *desc)

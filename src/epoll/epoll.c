@@ -19,10 +19,11 @@
 #define EVENTS_PER_POLL 256
 
 /* What an event says about its descriptor: a pointer (low bits 0), or number and generation of a descriptor of the caller,
- * the same of a poll handle that is started, or the wake-up. */
+ * the same of a poll handle that is started, or the wake-up. From the lowest bit on: 2 of the tag, 2 that are 0, 31 of the
+ * number, 29 of the generation. */
 #define TAG_CALLER 1u
 #define TAG_WAKE 2u
-#define TAG_LEVEL 3u /* has the bit of TAG_CALLER */
+#define TAG_LEVEL 3u
 #define TAG_MASK 3u
 
 struct epoll_backend {
@@ -47,7 +48,7 @@ static uint64_t event_data(struct desc *desc, unsigned interest)
 
     if (!(desc->flags & DESC_CALLER))
         return (uint64_t)(uintptr_t)desc;
-    return (uint64_t)loop__posix(desc)->generation << 33 | (uint64_t)(uint32_t)desc->os.fd << 2 | tag;
+    return (uint64_t)loop__posix(desc)->generation << 35 | (uint64_t)(uint32_t)desc->os.fd << 4 | tag;
 }
 
 static uint32_t event_mask(const struct desc *desc, unsigned interest)
@@ -67,10 +68,20 @@ static uint32_t event_mask(const struct desc *desc, unsigned interest)
     return mask;
 }
 
+static inline uint32_t event_number(uint64_t data)
+{
+    return (uint32_t)(data >> 4) & INT_MAX; /* that it is times 16 already saves the compiler a shift */
+}
+
+static inline uint32_t event_generation(uint64_t data)
+{
+    return (uint32_t)(data >> 35);
+}
+
 /* The descriptor of the caller that an event names, if it is still there. */
 static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
 {
-    return loop__fd_table_find(&backend->readiness.callers, (uint32_t)(data >> 2) & INT_MAX, (uint32_t)(data >> 33));
+    return loop__fd_table_find(&backend->readiness.callers, event_number(data), event_generation(data));
 }
 
 /* Whether some descriptor of this loop, other than desc, is registered under its number. */
@@ -344,22 +355,29 @@ static unsigned level_of(uint32_t events)
     return found;
 }
 
-LOOP_APART static void level_event(struct epoll_backend *backend, struct desc *desc, uint32_t events)
-{
-    if (desc != NULL)
-        loop__desc_found(desc, level_of(events));
-    else
-        backend->stale = true;
-}
-
-LOOP_INLINE void caller_event(loop_t *loop, const struct epoll_event *event)
+LOOP_APART static void caller_event(loop_t *loop, const struct epoll_event *event)
 {
     struct desc *desc = event_caller(backend_of(loop), event->data.u64);
+    bool level = (event->data.u64 & TAG_MASK) == TAG_LEVEL;
 
-    if (event->data.u64 & TAG_LEVEL & ~TAG_CALLER)
-        level_event(backend_of(loop), desc, event->events);
-    else if (desc != NULL)
+    if (desc == NULL)
+        backend_of(loop)->stale |= level;
+    else if (level)
+        loop__desc_found(desc, level_of(event->events));
+    else
         edge(loop, desc, event);
+}
+
+/* Mostly a poll handle's descriptor can be read. Whatever was registered has its place in the table, which never shrinks but may
+ * have moved since the last event. */
+LOOP_INLINE void level_event(loop_t *loop, const struct fd_table *callers, const struct epoll_event *event)
+{
+    const struct fd_slot *slot = &callers->slots[event_number(event->data.u64)];
+
+    if (event->events != EPOLLIN || slot->generation != event_generation(event->data.u64))
+        caller_event(loop, event);
+    else
+        loop__poll_found(loop, (struct poll *)slot->desc, INTEREST_READ);
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
@@ -377,9 +395,13 @@ static int backend_poll(loop_t *loop, int64_t timeout)
         return loop__errno();
     end = backend->events + n;
     for (event = backend->events; event != end; event++) {
-        if (!(event->data.u64 & TAG_MASK))
+        unsigned tag = event->data.u64 & TAG_MASK;
+
+        if (tag == 0)
             edge(loop, (struct desc *)(uintptr_t)event->data.u64, event);
-        else if (event->data.u64 & TAG_CALLER)
+        else if (tag == TAG_LEVEL)
+            level_event(loop, &backend->readiness.callers, event);
+        else if (tag == TAG_CALLER)
             caller_event(loop, event);
     }
     return n;
