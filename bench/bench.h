@@ -1,7 +1,7 @@
 /*
  * What the programs of bench/ share. A program is a subject (echo.c, timers.c, …: the arguments, the fixed amount of work, the
- * check value) linked with one contender (loop_*.c, or a peer's file), which does the work with public APIs only. Costs are
- * found by counting two runs and dividing the difference, so what happens once per run does not matter.
+ * check value) linked with one contender (loop_*.c, or a peer's or floor's one file), which does the work with public APIs
+ * only. Costs are found by counting two runs and dividing the difference, so what happens once per run does not matter.
  */
 #ifndef LOOP_BENCH_H
 #define LOOP_BENCH_H
@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The exit status of a contender that cannot run on this system. */
+#define BENCH_SKIPPED 77
 
 /* -------------------------------------------------------------------------------------------- support.c, for subjects -- */
 
@@ -27,11 +30,18 @@ void *bench_calloc(size_t count, size_t size);
 /* Makes room for that many open descriptors. */
 void bench_descriptors(unsigned count);
 
-/* Prints "port N" for a new listener on the loopback and takes that many connections of echo_client, non-blocking. */
+/* Prints "port N" for a new listener on the loopback, which is returned. It blocks. */
+int bench_listen(void);
+
+/* The same, and takes that many connections of the client, non-blocking. */
 int *bench_connections(unsigned count);
 
 /* The next number of a fixed sequence, below limit. */
 uint32_t bench_random(uint32_t limit);
+
+/* The work begins; it has ended: prints "cpu N ns" of all threads of the process in between. */
+void bench_begin(void);
+void bench_end(void);
 
 /* --------------------------------------------------------------------------------------- what a contender may provide -- */
 

@@ -1,4 +1,4 @@
-/* echo MODE CONNECTIONS ROUNDS [BYTES]: a server for echo_client with the same numbers, which is found by the port printed. */
+/* echo MODE CONNECTIONS ROUNDS [BYTES]: a server for the client with the same numbers, which is found by the port printed. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -17,7 +17,9 @@ int main(int argc, char **argv)
     job.connections = (unsigned)bench_number(argv[2], 100000);
     job.bytes = job.connections * bench_number(argv[3], 1000000000) * (argc == 5 ? bench_number(argv[4], 65536) : 64);
     job.fds = bench_connections(job.connections);
+    bench_begin();
     done = echo_run(&job);
+    bench_end();
     if (done != job.bytes)
         bench_fail("not all bytes came back");
     printf("%s echo %s: check %llu bytes\n", contender_version(), job.mode, (unsigned long long)done);

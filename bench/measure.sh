@@ -30,7 +30,7 @@ run() {
     shift
     if [ -n "$client" ]; then
         # shellcheck disable=SC2086
-        BENCH_COUNT=$counter "$here/run.sh" "$programs/echo_client" $client -- "$@"
+        BENCH_COUNT=$counter "$here/run.sh" "$programs/client" echo $client -- "$@"
     else
         # shellcheck disable=SC2086
         $counter "$@"
@@ -90,7 +90,7 @@ echo_row() { # echo_row CONNECTIONS SHORT LONG CONTENDER MODE
 measure_echo() {
     for size in "1 1000 11000" "50 100 500"; do
         title "echo: one 64-byte round trip, ${size%% *} at a time"
-        for contender in "epoll try" "libev try" "libuv try" "libuv write" "loop try" "loop deadline" \
+        for contender in "epoll try" "io_uring try" "libev try" "libevent try" "libuv try" "libuv write" "loop try" "loop deadline" \
             "loop write" "loop ops" "loop wait"; do
             # shellcheck disable=SC2086 # both are lists
             echo_row $size $contender
@@ -101,7 +101,7 @@ measure_echo() {
 measure_timers() {
     count=1000000
     title "timers: one operation on one of $count"
-    for contender in libev libuv loop; do
+    for contender in libev libuv libevent loop; do
         has timers $contender || continue
         shorter "$programs/timers_$contender" $count
         longer "$programs/timers_$contender" $count start
@@ -116,7 +116,7 @@ measure_timers() {
 
 measure_wake() {
     title "wake: one round trip between two threads"
-    for contender in "libev async" "libuv async" "loop async" "loop post"; do
+    for contender in "libev async" "libuv async" "libevent async" "loop async" "loop post"; do
         has wake "${contender% *}" || continue
         shorter "$programs/wake_${contender% *}" "${contender#* }" 1000
         longer "$programs/wake_${contender% *}" "${contender#* }" 11000
@@ -126,7 +126,7 @@ measure_wake() {
 
 measure_start() {
     title "start: one loop made and freed"
-    for contender in libev libuv loop; do
+    for contender in libev libuv libevent loop; do
         has start $contender || continue
         shorter "$programs/start_$contender" 100
         longer "$programs/start_$contender" 1100
@@ -136,7 +136,7 @@ measure_start() {
 
 measure_close() {
     title "close: one connection of so many that are closed in one turn"
-    for contender in libev libuv loop; do
+    for contender in libev libuv libevent loop; do
         has close $contender || continue
         for number in 1000 10000; do
             client="$number 0"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 void bench_fail(const char *what)
@@ -62,21 +63,29 @@ static int take(int listener)
     return fd;
 }
 
-int *bench_connections(unsigned count)
+int bench_listen(void)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET};
     socklen_t len = sizeof(addr);
-    int *fds = bench_calloc(count, sizeof(*fds));
     int listener = socket(AF_INET, SOCK_STREAM, 0);
 
-    bench_descriptors(count + 32);
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     BENCH_CHECK(listener >= 0);
     BENCH_CHECK(bind(listener, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-    BENCH_CHECK(listen(listener, 1024) == 0);
+    BENCH_CHECK(listen(listener, 4096) == 0);
     BENCH_CHECK(getsockname(listener, (struct sockaddr *)&addr, &len) == 0);
     printf("port %d\n", ntohs(addr.sin_port));
     BENCH_CHECK(fflush(stdout) == 0);
+    return listener;
+}
+
+int *bench_connections(unsigned count)
+{
+    int *fds = bench_calloc(count, sizeof(*fds));
+    int listener;
+
+    bench_descriptors(count + 32);
+    listener = bench_listen();
     for (unsigned i = 0; i < count; i++)
         fds[i] = take(listener);
     (void)close(listener);
@@ -91,4 +100,24 @@ uint32_t bench_random(uint32_t limit)
     state ^= state >> 7;
     state ^= state << 17;
     return (uint32_t)((state >> 32) * limit >> 32);
+}
+
+static uint64_t began;
+
+static uint64_t cpu_time(void)
+{
+    struct timespec time;
+
+    BENCH_CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+void bench_begin(void)
+{
+    began = cpu_time();
+}
+
+void bench_end(void)
+{
+    printf("cpu %llu ns\n", (unsigned long long)(cpu_time() - began));
 }

@@ -55,7 +55,9 @@ int main(int argc, char **argv)
     second = timeouts(job.count);
     job.first = first;
     job.second = second;
+    bench_begin();
     fired = timers_run(&job);
+    bench_end();
     if (fired != (job.fire && job.start && !job.stop ? job.count : 0))
         bench_fail("not all timers fired, or too many");
     printf("%s timers: check %llu fired of %u\n", contender_version(), (unsigned long long)fired, job.count);

@@ -14,7 +14,9 @@ int main(int argc, char **argv)
     }
     job.mode = argv[1];
     job.rounds = bench_number(argv[2], 1000000000);
+    bench_begin();
     seen = wake_run(&job);
+    bench_end();
     if (seen != 2 * job.rounds)
         bench_fail("wake-ups were lost, or came twice");
     printf("%s wake %s: check %llu\n", contender_version(), job.mode, (unsigned long long)seen);
