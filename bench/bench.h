@@ -1,7 +1,8 @@
 /*
- * What the programs of bench/ share. A program is a subject (echo.c, timers.c, …: the arguments, the fixed amount of work, the
- * check value) linked with one contender (loop_*.c, or a peer's or floor's one file), which does the work with public APIs
- * only. Costs are found by counting two runs and dividing the difference, so what happens once per run does not matter.
+ * What the programs of bench/ share. A program is a subject (echo.c, timers.c, …: the arguments, the fixed amount of
+ * work, the check value) linked with one contender (loop_*.c, or a peer's or floor's one file), which does the work with
+ * public APIs only. Costs are found by counting two runs and dividing the difference, so what happens once per run does
+ * not matter.
  */
 #ifndef LOOP_BENCH_H
 #define LOOP_BENCH_H
@@ -48,8 +49,8 @@ void bench_end(void);
 /* "loop 0.1.0" */
 const char *contender_version(void);
 
-/* Echoes whatever comes on the connections until that many bytes went back, then closes them. Returns the bytes echoed. A
- * mode it does not know: bench_fail(). */
+/* Echoes whatever comes on the connections until that many bytes went back, then closes them. Returns the bytes echoed.
+ * A mode it does not know: bench_fail(). */
 struct echo_job {
     const char *mode;
     const int *fds;
@@ -58,8 +59,8 @@ struct echo_job {
 };
 uint64_t echo_run(const struct echo_job *job);
 
-/* Initialises `count` timers, then does the phases asked for, in this order, each over all timers by index. Timeouts are given
- * in units of timers_per_second, which the contender chooses. Returns the number of timers that fired. */
+/* Initialises `count` timers, then does the phases asked for, in this order, each over all timers by index. Timeouts are
+ * given in units of timers_per_second, which the contender chooses. Returns the number of timers that fired. */
 struct timers_job {
     uint32_t count;
     const uint32_t *first;  /* timeouts of `start`, below one second */
@@ -83,13 +84,40 @@ uint64_t wake_run(const struct wake_job *job);
 /* Makes and frees a loop, that many times. Returns how many there were. */
 uint64_t start_run(uint64_t count);
 
-/* Opens a handle for each connection and reads from it; with `close` closes them all within one turn and waits for the end of
- * the last. Returns the number of handles opened, or closed. */
+/* Opens a handle for each connection and reads from it; with `close` closes them all within one turn and waits for the
+ * end of the last. Returns the number of handles opened, or closed. */
 struct close_job {
     const int *fds;
     unsigned connections;
     bool close;
 };
 uint64_t close_run(const struct close_job *job);
+
+/* Watches the reading ends, fds[0..count-1], as long as they can be read, and calls pipes_readable() with the index of
+ * one that can until that returns true. */
+struct pipes_job {
+    const int *fds;
+    unsigned count;
+};
+void pipes_run(const struct pipes_job *job);
+
+/* work.c: reads a byte and writes one to the next pipe, or not any more. Whether it was the last. */
+bool pipes_readable(unsigned index);
+
+/* A flood of tasks, one way: post_open() makes a loop and room for the tasks, and post_serve() runs the loop until
+ * post_ran() returns true, while another thread calls post_send() for each task, 0 to tasks-1. post_report() may print
+ * what the contender knows of its run. */
+void post_open(uint64_t tasks);
+void post_send(uint64_t task);
+void post_serve(void);
+void post_report(void);
+
+/* work.c: a task runs. Whether it was the last; fails if it is not the next in order. */
+bool post_ran(uint64_t task);
+
+/* work.c, for contenders that have wake-ups only: tasks in a list with a lock. put: whether it was empty. */
+void queue_open(uint64_t tasks);
+bool queue_put(uint64_t task);
+bool queue_run(void); /* runs all there are by post_ran(), and returns its last answer */
 
 #endif

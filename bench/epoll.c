@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@ const char *contender_version(void)
 {
     return "epoll by hand";
 }
+
+/* -------------------------------------------------------------------------------------------------------------- echo -- */
 
 uint64_t echo_run(const struct echo_job *job)
 {
@@ -44,3 +47,59 @@ uint64_t echo_run(const struct echo_job *job)
     (void)close(epfd);
     return done;
 }
+
+/* ------------------------------------------------------------------------------------------------------------- pipes -- */
+
+void pipes_run(const struct pipes_job *job)
+{
+    struct epoll_event events[EVENTS];
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    bool all = false;
+
+    BENCH_CHECK(epfd >= 0);
+    for (unsigned i = 0; i < job->count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+
+        BENCH_CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, job->fds[i], &event) == 0);
+    }
+    while (!all) {
+        int count = epoll_wait(epfd, events, EVENTS, -1);
+
+        for (int i = 0; i < count; i++)
+            all = pipes_readable(events[i].data.u32);
+    }
+    (void)close(epfd);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- post -- */
+
+static int wake_fd;
+
+void post_open(uint64_t tasks)
+{
+    queue_open(tasks);
+    wake_fd = eventfd(0, EFD_CLOEXEC);
+    BENCH_CHECK(wake_fd >= 0);
+}
+
+void post_send(uint64_t task)
+{
+    const uint64_t one = 1;
+
+    if (queue_put(task) && write(wake_fd, &one, sizeof(one)) != sizeof(one))
+        bench_fail("write to an eventfd");
+}
+
+void post_serve(void)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+
+    BENCH_CHECK(epfd >= 0 && epoll_ctl(epfd, EPOLL_CTL_ADD, wake_fd, &event) == 0);
+    do
+        (void)epoll_wait(epfd, &event, 1, -1);
+    while (!queue_run());
+    (void)close(epfd);
+}
+
+void post_report(void) {}

@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "ring.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,4 +73,41 @@ uint64_t echo_run(const struct echo_job *job)
     }
     free(connections);
     return done;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- pipes -- */
+
+/* A poll that goes on, as epoll does: it reports every arrival. */
+static void watch(struct ring *ring, int fd, unsigned index)
+{
+    struct io_uring_sqe *sqe = ring_next(ring, IORING_OP_POLL_ADD, fd, index);
+
+    sqe->poll32_events = POLLIN;
+    sqe->len = IORING_POLL_ADD_MULTI;
+}
+
+void pipes_run(const struct pipes_job *job)
+{
+    struct ring ring;
+    bool all = false;
+
+    ring_open(&ring);
+    for (unsigned i = 0; i < job->count; i++)
+        watch(&ring, job->fds[i], i);
+    while (!all) {
+        const struct io_uring_cqe *cqe;
+
+        ring_enter(&ring);
+        while ((cqe = ring_completed(&ring)) != NULL) {
+            unsigned index = (unsigned)cqe->user_data;
+
+            if (cqe->res <= 0)
+                bench_fail("polling a pipe");
+            if (!(cqe->flags & IORING_CQE_F_MORE))
+                watch(&ring, job->fds[index], index);
+            ring_seen(&ring);
+            all = pipes_readable(index);
+        }
+    }
+    ring_close(&ring);
 }

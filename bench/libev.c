@@ -218,3 +218,63 @@ uint64_t close_run(const struct close_job *job)
     (void)ev_run(loop, 0);
     return job->connections;
 }
+
+/* ------------------------------------------------------------------------------------------------------------- pipes -- */
+
+static void on_pipe(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    if (pipes_readable((unsigned)(uintptr_t)io->data))
+        ev_break(loop, EVBREAK_ALL);
+}
+
+void pipes_run(const struct pipes_job *job)
+{
+    struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    ev_io *watchers = bench_calloc(job->count, sizeof(*watchers));
+
+    BENCH_CHECK(loop != NULL);
+    for (unsigned i = 0; i < job->count; i++) {
+        watchers[i].data = (void *)(uintptr_t)i;
+        ev_io_init(&watchers[i], on_pipe, job->fds[i], EV_READ);
+        ev_io_start(loop, &watchers[i]);
+    }
+    (void)ev_run(loop, 0);
+    ev_loop_destroy(loop);
+    free(watchers);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- post -- */
+
+static struct ev_loop *post_loop;
+static ev_async posted;
+
+static void on_posted(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)async;
+    (void)events;
+    if (queue_run())
+        ev_break(loop, EVBREAK_ALL);
+}
+
+void post_open(uint64_t tasks)
+{
+    queue_open(tasks);
+    post_loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    BENCH_CHECK(post_loop != NULL);
+    ev_async_init(&posted, on_posted);
+    ev_async_start(post_loop, &posted);
+}
+
+void post_send(uint64_t task)
+{
+    if (queue_put(task))
+        ev_async_send(post_loop, &posted);
+}
+
+void post_serve(void)
+{
+    (void)ev_run(post_loop, 0);
+}
+
+void post_report(void) {}

@@ -30,7 +30,7 @@ static struct event_base *make_base(void)
 
 /* -------------------------------------------------------------------------------------------------------------- echo -- */
 
-static struct event_base *echo_base;
+static struct event_base *the_base;
 static uint64_t done;
 static uint64_t goal;
 
@@ -45,16 +45,16 @@ static void on_readable(evutil_socket_t fd, short events, void *data)
         bench_fail("recv and send");
     done += (size_t)n;
     if (done == goal)
-        (void)event_base_loopbreak(echo_base);
+        (void)event_base_loopbreak(the_base);
 }
 
 static struct event *read_all(const int *fds, unsigned connections)
 {
     struct event *events = bench_calloc(connections, sizeof(*events));
 
-    echo_base = make_base();
+    the_base = make_base();
     for (unsigned i = 0; i < connections; i++) {
-        BENCH_CHECK(event_assign(&events[i], echo_base, fds[i], EV_READ | EV_PERSIST, on_readable, NULL) == 0);
+        BENCH_CHECK(event_assign(&events[i], the_base, fds[i], EV_READ | EV_PERSIST, on_readable, NULL) == 0);
         BENCH_CHECK(event_add(&events[i], NULL) == 0);
     }
     return events;
@@ -76,9 +76,9 @@ uint64_t echo_run(const struct echo_job *job)
         bench_fail("the mode is try");
     goal = job->bytes;
     events = read_all(job->fds, job->connections);
-    (void)event_base_dispatch(echo_base);
+    (void)event_base_dispatch(the_base);
     close_all(events, job->fds, job->connections);
-    event_base_free(echo_base);
+    event_base_free(the_base);
     free(events);
     return done;
 }
@@ -87,11 +87,11 @@ uint64_t close_run(const struct close_job *job)
 {
     struct event *events = read_all(job->fds, job->connections);
 
-    (void)event_base_loop(echo_base, EVLOOP_NONBLOCK);
+    (void)event_base_loop(the_base, EVLOOP_NONBLOCK);
     if (!job->close)
         return job->connections;
     close_all(events, job->fds, job->connections);
-    (void)event_base_dispatch(echo_base);
+    (void)event_base_dispatch(the_base);
     return job->connections;
 }
 
@@ -229,3 +229,64 @@ uint64_t start_run(uint64_t count)
     }
     return count;
 }
+
+/* ------------------------------------------------------------------------------------------------------------- pipes -- */
+
+static void on_pipe(evutil_socket_t fd, short events, void *data)
+{
+    (void)fd;
+    (void)events;
+    if (pipes_readable((unsigned)(uintptr_t)data))
+        (void)event_base_loopbreak(the_base);
+}
+
+void pipes_run(const struct pipes_job *job)
+{
+    struct event *pipe_events = bench_calloc(job->count, sizeof(*pipe_events));
+
+    the_base = make_base();
+    for (unsigned i = 0; i < job->count; i++) {
+        struct event *event = &pipe_events[i];
+
+        BENCH_CHECK(event_assign(event, the_base, job->fds[i], EV_READ | EV_PERSIST, on_pipe, (void *)(uintptr_t)i) ==
+                    0);
+        BENCH_CHECK(event_add(event, NULL) == 0);
+    }
+    (void)event_base_dispatch(the_base);
+    event_base_free(the_base);
+    free(pipe_events);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- post -- */
+
+static struct event *posted;
+
+static void on_posted(evutil_socket_t fd, short events, void *data)
+{
+    (void)fd;
+    (void)events;
+    (void)data;
+    if (queue_run())
+        (void)event_base_loopbreak(the_base);
+}
+
+void post_open(uint64_t tasks)
+{
+    queue_open(tasks);
+    BENCH_CHECK(evthread_use_pthreads() == 0);
+    the_base = make_base();
+    posted = wake_event(the_base, on_posted, NULL);
+}
+
+void post_send(uint64_t task)
+{
+    if (queue_put(task))
+        event_active(posted, EV_READ, 0);
+}
+
+void post_serve(void)
+{
+    (void)event_base_loop(the_base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void post_report(void) {}

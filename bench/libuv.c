@@ -27,7 +27,7 @@ struct connection {
 
 #define ROOM 65536u
 
-static uv_loop_t echo_loop;
+static uv_loop_t the_loop;
 static uint64_t done;
 static uint64_t goal;
 
@@ -35,7 +35,7 @@ static void count(size_t bytes)
 {
     done += bytes;
     if (done == goal)
-        uv_stop(&echo_loop);
+        uv_stop(&the_loop);
 }
 
 /* One buffer for all is enough where nothing outlives the read callback. */
@@ -96,7 +96,7 @@ static void open_connection(struct connection *connection, int fd, const char *m
 {
     connection->memory = bench_calloc(1, ROOM);
     connection->request.data = connection;
-    BENCH_CHECK(uv_tcp_init(&echo_loop, &connection->tcp) == 0);
+    BENCH_CHECK(uv_tcp_init(&the_loop, &connection->tcp) == 0);
     BENCH_CHECK(uv_tcp_open(&connection->tcp, fd) == 0);
     if (strcmp(mode, "try") == 0)
         BENCH_CHECK(uv_read_start((uv_stream_t *)&connection->tcp, give_shared, try_read) == 0);
@@ -111,14 +111,14 @@ uint64_t echo_run(const struct echo_job *job)
     struct connection *connections = bench_calloc(job->connections, sizeof(*connections));
 
     goal = job->bytes;
-    BENCH_CHECK(uv_loop_init(&echo_loop) == 0);
+    BENCH_CHECK(uv_loop_init(&the_loop) == 0);
     for (unsigned i = 0; i < job->connections; i++)
         open_connection(&connections[i], job->fds[i], job->mode);
-    BENCH_CHECK(uv_run(&echo_loop, UV_RUN_DEFAULT) != 0);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) != 0);
     for (unsigned i = 0; i < job->connections; i++)
         uv_close((uv_handle_t *)&connections[i].tcp, NULL);
-    BENCH_CHECK(uv_run(&echo_loop, UV_RUN_DEFAULT) == 0);
-    BENCH_CHECK(uv_loop_close(&echo_loop) == 0);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) == 0);
+    BENCH_CHECK(uv_loop_close(&the_loop) == 0);
     for (unsigned i = 0; i < job->connections; i++)
         free(connections[i].memory);
     free(connections);
@@ -256,17 +256,76 @@ uint64_t close_run(const struct close_job *job)
 {
     uv_tcp_t *handles = bench_calloc(job->connections, sizeof(*handles));
 
-    BENCH_CHECK(uv_loop_init(&echo_loop) == 0);
+    BENCH_CHECK(uv_loop_init(&the_loop) == 0);
     for (unsigned i = 0; i < job->connections; i++) {
-        BENCH_CHECK(uv_tcp_init(&echo_loop, &handles[i]) == 0);
+        BENCH_CHECK(uv_tcp_init(&the_loop, &handles[i]) == 0);
         BENCH_CHECK(uv_tcp_open(&handles[i], job->fds[i]) == 0);
         BENCH_CHECK(uv_read_start((uv_stream_t *)&handles[i], give_shared, try_read) == 0);
     }
-    BENCH_CHECK(uv_run(&echo_loop, UV_RUN_NOWAIT) != 0);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_NOWAIT) != 0);
     if (!job->close)
         return job->connections;
     for (unsigned i = 0; i < job->connections; i++)
         uv_close((uv_handle_t *)&handles[i], on_close);
-    BENCH_CHECK(uv_run(&echo_loop, UV_RUN_DEFAULT) == 0);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) == 0);
     return closed;
 }
+
+/* ------------------------------------------------------------------------------------------------------------- pipes -- */
+
+static void on_pipe(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    if (status != 0)
+        bench_fail("polling a pipe");
+    if (pipes_readable((unsigned)(uintptr_t)poll->data))
+        uv_stop(poll->loop);
+}
+
+void pipes_run(const struct pipes_job *job)
+{
+    uv_poll_t *polls = bench_calloc(job->count, sizeof(*polls));
+
+    BENCH_CHECK(uv_loop_init(&the_loop) == 0);
+    for (unsigned i = 0; i < job->count; i++) {
+        BENCH_CHECK(uv_poll_init(&the_loop, &polls[i], job->fds[i]) == 0);
+        polls[i].data = (void *)(uintptr_t)i;
+        BENCH_CHECK(uv_poll_start(&polls[i], UV_READABLE, on_pipe) == 0);
+    }
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) != 0);
+    for (unsigned i = 0; i < job->count; i++)
+        uv_close((uv_handle_t *)&polls[i], NULL);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) == 0);
+    BENCH_CHECK(uv_loop_close(&the_loop) == 0);
+    free(polls);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- post -- */
+
+static uv_async_t posted;
+
+static void on_posted(uv_async_t *async)
+{
+    if (queue_run())
+        uv_stop(async->loop);
+}
+
+void post_open(uint64_t tasks)
+{
+    queue_open(tasks);
+    BENCH_CHECK(uv_loop_init(&the_loop) == 0);
+    BENCH_CHECK(uv_async_init(&the_loop, &posted, on_posted) == 0);
+}
+
+void post_send(uint64_t task)
+{
+    if (queue_put(task) && uv_async_send(&posted) != 0)
+        bench_fail("uv_async_send");
+}
+
+void post_serve(void)
+{
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) != 0);
+}
+
+void post_report(void) {}
