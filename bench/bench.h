@@ -34,7 +34,10 @@ void bench_descriptors(unsigned count);
 /* Prints "port N" for a new listener on the loopback, which is returned. It blocks. */
 int bench_listen(void);
 
-/* The same, and takes that many connections of the client, non-blocking. */
+/* Takes a connection, non-blocking and close-on-exec. -1: there is none. */
+int bench_accept(int listener);
+
+/* Like bench_listen(), and takes that many connections of the client, non-blocking. */
 int *bench_connections(unsigned count);
 
 /* The next number of a fixed sequence, below limit. */
@@ -119,5 +122,29 @@ bool post_ran(uint64_t task);
 void queue_open(uint64_t tasks);
 bool queue_put(uint64_t task);
 bool queue_run(void); /* runs all there are by post_ran(), and returns its last answer */
+
+/* Serves HTTP/1.1 on a listener, which does not block, until so many connections came and have ended. Tells of each by
+ * server_accepted(), and answers by server_answer() or server_readable(). A connection on which nothing comes for that
+ * many ns is closed (0: never). */
+struct server_job {
+    int listener;
+    uint64_t connections;
+    uint64_t deadline;
+};
+void server_run(const struct server_job *job);
+
+/* work.c: a connection was accepted. */
+void server_accepted(void);
+
+/* work.c: the answer to the one request that was read. */
+struct server_answer {
+    const char *data;
+    size_t size;
+    bool keep; /* the connection goes on after it */
+};
+struct server_answer server_answer(const char *request, size_t size);
+
+/* work.c: reads and answers, for contenders that leave it to the program. Whether the connection goes on. */
+bool server_readable(int fd);
 
 #endif

@@ -1,8 +1,12 @@
 /*
- * client MODE PORT …: the other side of the subjects that serve. Sockets block and nothing is hidden: what it costs is not
- * measured.
- *   echo PORT CONNECTIONS ROUNDS [BYTES]   each round sends a message on every connection, then reads every answer and compares
- *                                          it; at the end it reads until the server has closed. ROUNDS may be 0.
+ * client MODE PORT …: the other side of the subjects that serve. Sockets block and nothing is hidden: what it costs is
+ * not measured.
+ *   echo PORT CONNECTIONS ROUNDS [BYTES]   each round sends a message on every connection, then reads every answer and
+ *                                          compares it; at the end it reads until the server has closed. ROUNDS may be 0.
+ *   http PORT CONNECTIONS ROUNDS           the same with requests; at the end it closes.
+ *   churn PORT CONNECTIONS ROUNDS          each round opens so many connections, sends a request on each and reads until
+ *                                          the server has closed.
+ *   idle PORT CONNECTIONS 1                a request on the last of them only, then it closes all.
  */
 #include "bench.h"
 
@@ -41,6 +45,12 @@ static int connect_to_server(void)
     check(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0, "client: connect");
     check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0, "client: setsockopt");
     return fd;
+}
+
+static void open_all(int *fds, unsigned connections)
+{
+    for (unsigned i = 0; i < connections; i++)
+        fds[i] = connect_to_server();
 }
 
 static void send_all(int fd, const char *data, size_t size)
@@ -83,8 +93,7 @@ static void echo(unsigned connections, unsigned long rounds, size_t size)
     char *message = bench_calloc(1, size);
     char *answer = bench_calloc(1, size);
 
-    for (unsigned i = 0; i < connections; i++)
-        fds[i] = connect_to_server();
+    open_all(fds, connections);
     for (unsigned long round = 0; round < rounds; round++)
         echo_round(fds, connections, message, answer, size, round);
     for (unsigned i = 0; i < connections; i++)
@@ -94,17 +103,102 @@ static void echo(unsigned connections, unsigned long rounds, size_t size)
     free(fds);
 }
 
+/* -------------------------------------------------------------------------------------------------------------- http -- */
+
+#define REQUEST "GET / HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+static const char keeping[] = REQUEST "\r\n";
+static const char closing[] = REQUEST "Connection: close\r\n\r\n";
+
+/* An answer is known by its last line. */
+static void expect_answer(int fd)
+{
+    static const char end[] = "\nHello, world\n";
+    char room[256];
+    size_t size = 0;
+
+    do {
+        ssize_t n = recv(fd, room + size, sizeof(room) - size, 0);
+
+        check(n > 0, "client: the answer is not complete");
+        size += (size_t)n;
+    } while (size < sizeof(end) || memcmp(room + size - (sizeof(end) - 1), end, sizeof(end) - 1) != 0);
+}
+
+static void http(unsigned connections, unsigned long rounds, size_t size)
+{
+    int *fds = bench_calloc(connections, sizeof(*fds));
+
+    (void)size;
+    open_all(fds, connections);
+    for (unsigned long round = 0; round < rounds; round++) {
+        for (unsigned i = 0; i < connections; i++)
+            send_all(fds[i], keeping, sizeof(keeping) - 1);
+        for (unsigned i = 0; i < connections; i++)
+            expect_answer(fds[i]);
+    }
+    for (unsigned i = 0; i < connections; i++)
+        (void)close(fds[i]);
+    free(fds);
+}
+
+static void churn(unsigned connections, unsigned long rounds, size_t size)
+{
+    int *fds = bench_calloc(connections, sizeof(*fds));
+
+    (void)size;
+    for (unsigned long round = 0; round < rounds; round++) {
+        open_all(fds, connections);
+        for (unsigned i = 0; i < connections; i++)
+            send_all(fds[i], closing, sizeof(closing) - 1);
+        for (unsigned i = 0; i < connections; i++) {
+            expect_answer(fds[i]);
+            expect_end(fds[i]);
+        }
+    }
+    free(fds);
+}
+
+static void idle(unsigned connections, unsigned long rounds, size_t size)
+{
+    int *fds = bench_calloc(connections, sizeof(*fds));
+
+    (void)rounds;
+    (void)size;
+    open_all(fds, connections);
+    send_all(fds[connections - 1], keeping, sizeof(keeping) - 1);
+    expect_answer(fds[connections - 1]);
+    for (unsigned i = 0; i < connections; i++)
+        (void)close(fds[i]);
+    free(fds);
+}
+
 /* -------------------------------------------------------------------------------------------------------------- main -- */
+
+typedef void play_fn(unsigned connections, unsigned long rounds, size_t size);
+
+static play_fn *find_mode(const char *name)
+{
+    static const struct {
+        const char *name;
+        play_fn *play;
+    } modes[] = {{"echo", echo}, {"http", http}, {"churn", churn}, {"idle", idle}};
+
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(name, modes[i].name) == 0)
+            return modes[i].play;
+    }
+    return NULL;
+}
 
 int main(int argc, char **argv)
 {
-    const char *mode = argc > 4 ? argv[1] : "";
+    play_fn *play = argc == 5 || argc == 6 ? find_mode(argv[1]) : NULL;
     unsigned connections;
     unsigned long rounds;
     unsigned long size;
 
-    if (strcmp(mode, "echo") != 0 || argc > 6) {
-        (void)fprintf(stderr, "usage: %s echo PORT CONNECTIONS ROUNDS [BYTES]\n", argv[0]);
+    if (play == NULL) {
+        (void)fprintf(stderr, "usage: %s echo|http|churn|idle PORT CONNECTIONS ROUNDS [BYTES]\n", argv[0]);
         return 2;
     }
     port = (unsigned short)bench_number(argv[2], 65535);
@@ -113,6 +207,6 @@ int main(int argc, char **argv)
     size = argc > 5 ? (unsigned long)bench_number(argv[5], 1 << 20) : 64;
     check(size >= 32, "client: a message has at least 32 bytes");
     bench_descriptors(connections + 32);
-    echo(connections, rounds, size);
+    play(connections, rounds, size);
     return 0;
 }

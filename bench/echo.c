@@ -1,4 +1,4 @@
-/* echo MODE CONNECTIONS ROUNDS [BYTES]: a server for the client with the same numbers, which is found by the port printed. */
+/* echo MODE CONNECTIONS ROUNDS [BYTES]: a server for the client with the same numbers, which finds it by the port. */
 #include "bench.h"
 
 #include <stdio.h>

@@ -1,10 +1,12 @@
 /* The floor: the smallest program that does the work with epoll(7) itself. */
 #include "bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EVENTS 256
@@ -103,3 +105,91 @@ void post_serve(void)
 }
 
 void post_report(void) {}
+
+/* ------------------------------------------------------------------------------------------------------------ server -- */
+
+/* When something came last on each descriptor: looked over once a second, which is a deadline of that precision. */
+struct seen {
+    uint64_t *times; /* by descriptor; 0: not a connection */
+    int room;
+    uint64_t now;
+    uint64_t looked;
+};
+
+static uint64_t read_clock(void)
+{
+    struct timespec time;
+
+    BENCH_CHECK(clock_gettime(CLOCK_MONOTONIC, &time) == 0);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t close_late(struct seen *seen, uint64_t deadline)
+{
+    uint64_t closed = 0;
+
+    seen->looked = seen->now;
+    for (int fd = 0; fd < seen->room; fd++) {
+        if (seen->times[fd] != 0 && seen->now - seen->times[fd] > deadline) {
+            seen->times[fd] = 0;
+            (void)close(fd);
+            closed++;
+        }
+    }
+    return closed;
+}
+
+static void accept_all(int epfd, int listener, struct seen *seen)
+{
+    int fd;
+
+    while ((fd = bench_accept(listener)) >= 0) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+        BENCH_CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) == 0);
+        if (fd < seen->room)
+            seen->times[fd] = seen->now;
+        server_accepted();
+    }
+}
+
+void server_run(const struct server_job *job)
+{
+    struct epoll_event events[EVENTS];
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = job->listener};
+    struct seen seen = {0};
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    uint64_t left = job->connections;
+
+    BENCH_CHECK(epfd >= 0 && epoll_ctl(epfd, EPOLL_CTL_ADD, job->listener, &event) == 0);
+    if (job->deadline > 0) {
+        seen.room = (int)job->connections + 32;
+        seen.times = bench_calloc((size_t)seen.room, sizeof(*seen.times));
+        seen.looked = read_clock();
+    }
+    while (left > 0) {
+        int count = epoll_wait(epfd, events, EVENTS, job->deadline > 0 ? 1000 : -1);
+
+        if (job->deadline > 0)
+            seen.now = read_clock();
+        for (int i = 0; i < count; i++) {
+            int fd = events[i].data.fd;
+
+            if (fd == job->listener) {
+                accept_all(epfd, fd, &seen);
+            } else if (server_readable(fd)) {
+                if (fd < seen.room)
+                    seen.times[fd] = seen.now;
+            } else {
+                if (fd < seen.room)
+                    seen.times[fd] = 0;
+                (void)close(fd);
+                left--;
+            }
+        }
+        if (seen.now - seen.looked >= 1000000000)
+            left -= close_late(&seen, job->deadline);
+    }
+    free(seen.times);
+    (void)close(epfd);
+}

@@ -278,3 +278,73 @@ void post_serve(void)
 }
 
 void post_report(void) {}
+
+/* ------------------------------------------------------------------------------------------------------------ server -- */
+
+struct client {
+    ev_io io;
+    ev_timer timer;
+};
+
+static ev_tstamp deadline;
+static uint64_t left;
+
+static void end(struct ev_loop *loop, struct client *client)
+{
+    ev_io_stop(loop, &client->io);
+    ev_timer_stop(loop, &client->timer);
+    (void)close(client->io.fd);
+    free(client);
+    if (--left == 0)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_request(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct client *client = io->data;
+
+    (void)events;
+    if (!server_readable(io->fd))
+        end(loop, client);
+    else if (deadline > 0)
+        ev_timer_again(loop, &client->timer);
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    end(loop, timer->data);
+}
+
+static void on_connection(struct ev_loop *loop, ev_io *io, int events)
+{
+    int fd;
+
+    (void)events;
+    while ((fd = bench_accept(io->fd)) >= 0) {
+        struct client *client = bench_calloc(1, sizeof(*client));
+
+        ev_io_init(&client->io, on_request, fd, EV_READ);
+        ev_timer_init(&client->timer, on_deadline, 0., deadline);
+        client->io.data = client;
+        client->timer.data = client;
+        ev_io_start(loop, &client->io);
+        if (deadline > 0)
+            ev_timer_again(loop, &client->timer);
+        server_accepted();
+    }
+}
+
+void server_run(const struct server_job *job)
+{
+    struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    ev_io listener;
+
+    BENCH_CHECK(loop != NULL);
+    deadline = (ev_tstamp)job->deadline * 1e-9;
+    left = job->connections;
+    ev_io_init(&listener, on_connection, job->listener, EV_READ);
+    ev_io_start(loop, &listener);
+    (void)ev_run(loop, 0);
+    ev_loop_destroy(loop);
+}

@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <event2/listener.h>
 #include <event2/thread.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -290,3 +291,48 @@ void post_serve(void)
 }
 
 void post_report(void) {}
+
+/* ------------------------------------------------------------------------------------------------------------ server -- */
+
+static struct timeval deadline;
+static uint64_t left;
+
+/* What is in the event and persistent has its timeout anew with every call. */
+static void on_request(evutil_socket_t fd, short events, void *data)
+{
+    if ((events & EV_TIMEOUT) || !server_readable(fd)) {
+        (void)event_del(data);
+        (void)close(fd);
+        free(data);
+        if (--left == 0)
+            (void)event_base_loopbreak(the_base);
+    }
+}
+
+static void on_connection(struct evconnlistener *server, evutil_socket_t fd, struct sockaddr *from, int size,
+                          void *data)
+{
+    struct event *event = bench_calloc(1, sizeof(*event));
+
+    (void)server;
+    (void)from;
+    (void)size;
+    (void)data;
+    BENCH_CHECK(event_assign(event, the_base, fd, EV_READ | EV_PERSIST, on_request, event) == 0);
+    BENCH_CHECK(event_add(event, deadline.tv_sec > 0 ? &deadline : NULL) == 0);
+    server_accepted();
+}
+
+void server_run(const struct server_job *job)
+{
+    struct evconnlistener *server;
+
+    deadline.tv_sec = (time_t)(job->deadline / 1000000000);
+    left = job->connections;
+    the_base = make_base();
+    server = evconnlistener_new(the_base, on_connection, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, job->listener);
+    BENCH_CHECK(server != NULL);
+    (void)event_base_dispatch(the_base);
+    evconnlistener_free(server);
+    event_base_free(the_base);
+}

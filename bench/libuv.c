@@ -329,3 +329,93 @@ void post_serve(void)
 }
 
 void post_report(void) {}
+
+/* ------------------------------------------------------------------------------------------------------------ server -- */
+
+struct client {
+    uv_tcp_t tcp;
+    uv_timer_t timer;
+};
+
+static uv_tcp_t listener;
+static uint64_t deadline; /* ms */
+static uint64_t left;
+
+static void on_ended(uv_handle_t *handle)
+{
+    free(handle->data);
+    if (--left == 0)
+        uv_close((uv_handle_t *)&listener, NULL);
+}
+
+static void on_timer_ended(uv_handle_t *handle)
+{
+    uv_close((uv_handle_t *)&((struct client *)handle->data)->tcp, on_ended);
+}
+
+static void end(struct client *client)
+{
+    if (deadline > 0)
+        uv_close((uv_handle_t *)&client->timer, on_timer_ended);
+    else
+        uv_close((uv_handle_t *)&client->tcp, on_ended);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    end(timer->data);
+}
+
+static void move_deadline(struct client *client)
+{
+    if (deadline > 0 && uv_timer_start(&client->timer, on_deadline, deadline, 0) != 0)
+        bench_fail("uv_timer_start");
+}
+
+static void on_request(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct server_answer answer = {0};
+
+    if (n == 0)
+        return;
+    if (n > 0) {
+        uv_buf_t data;
+
+        answer = server_answer(buf->base, (size_t)n);
+        data.base = (char *)(uintptr_t)answer.data;
+        data.len = answer.size;
+        if (uv_try_write(stream, &data, 1) != (int)answer.size)
+            bench_fail("uv_try_write");
+    }
+    if (answer.keep)
+        move_deadline(stream->data);
+    else
+        end(stream->data);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct client *client = bench_calloc(1, deadline > 0 ? sizeof(*client) : sizeof(client->tcp));
+
+    BENCH_CHECK(status == 0 && uv_tcp_init(&the_loop, &client->tcp) == 0);
+    client->tcp.data = client;
+    BENCH_CHECK(uv_accept(server, (uv_stream_t *)&client->tcp) == 0);
+    BENCH_CHECK(uv_read_start((uv_stream_t *)&client->tcp, give_shared, on_request) == 0);
+    if (deadline > 0) {
+        BENCH_CHECK(uv_timer_init(&the_loop, &client->timer) == 0);
+        client->timer.data = client;
+        move_deadline(client);
+    }
+    server_accepted();
+}
+
+void server_run(const struct server_job *job)
+{
+    deadline = job->deadline / 1000000;
+    left = job->connections;
+    BENCH_CHECK(uv_loop_init(&the_loop) == 0);
+    BENCH_CHECK(uv_tcp_init(&the_loop, &listener) == 0 && uv_tcp_open(&listener, job->listener) == 0);
+    BENCH_CHECK(uv_listen((uv_stream_t *)&listener, 4096, on_connection) == 0);
+    BENCH_CHECK(uv_run(&the_loop, UV_RUN_DEFAULT) == 0);
+    BENCH_CHECK(uv_loop_close(&the_loop) == 0);
+}

@@ -1,6 +1,6 @@
 /*
- * maxevents READY SIZE CALLS: calls epoll_wait() so often with room for SIZE events while READY descriptors are ready, and
- * checks what it returns. Before that it checks what becomes of a call whose room is too small, bad, or no room at all.
+ * maxevents READY SIZE CALLS: calls epoll_wait() so often with room for SIZE events while READY descriptors are ready,
+ * and checks what it returns. Before that it checks what becomes of a call whose room is too small, bad, or no room at all.
  */
 #include "bench.h"
 
@@ -33,8 +33,8 @@ static bool fails_with(int error, int epfd, struct epoll_event *events, int size
     return epoll_wait(epfd, events, size, 0) == -1 && errno == error;
 }
 
-/* Little room is no error: the rest comes with the next call. EFAULT is for memory that cannot be written, EINVAL for sizes
- * that are none. */
+/* Little room is no error: the rest comes with the next call. EFAULT is for memory that cannot be written, EINVAL for
+ * sizes that are none. */
 static void check_claims(void)
 {
     struct epoll_event events[2];

@@ -1,7 +1,6 @@
 /*
  * pipes PIPES ACTIVE EVENTS: ACTIVE bytes, spread evenly over the pipes, each wander from pipe to pipe until EVENTS were
- * read in all. Whoever reads a byte writes it to the next pipe. (The benchmark that libevent came with, and libev after
- * it.)
+ * read in all. Whoever reads a byte writes it to the next pipe. The benchmark that libevent came with, and libev after it.
  */
 #include "work.h"
 

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* accept4 */
 #include "bench.h"
 
 #include <arpa/inet.h>
@@ -49,6 +50,11 @@ void bench_descriptors(unsigned count)
         limit.rlim_max = count; /* root may */
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         bench_fail("the limit of open descriptors (ulimit -n) is too low");
+}
+
+int bench_accept(int listener)
+{
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 static int take(int listener)

@@ -2,6 +2,9 @@
 #include "work.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------------------------------------- pipes -- */
@@ -79,4 +82,61 @@ bool queue_run(void)
         node = next;
     }
     return all;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ server -- */
+
+struct server_work server_work;
+
+/* Memory of this process that no file stands behind, in kB. */
+static unsigned long anonymous_memory(void)
+{
+    char line[128];
+    unsigned long kb = 0;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+
+    BENCH_CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "Anonymous: %lu", &kb) != 1)
+        continue;
+    (void)fclose(file);
+    return kb;
+}
+
+void server_accepted(void)
+{
+    static unsigned long at_first;
+    struct server_work *work = &server_work;
+
+    work->accepted++;
+    if (work->weighs && work->accepted == 1)
+        at_first = anonymous_memory();
+    if (work->weighs && work->accepted == work->connections && work->connections > 1)
+        work->bytes = (double)(anonymous_memory() - at_first) * 1024 / (double)(work->connections - 1);
+}
+
+struct server_answer server_answer(const char *request, size_t size)
+{
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world\n"
+    static const char closing[] = "Connection: close\r\n\r\n";
+    struct server_answer answer = {ANSWER, sizeof(ANSWER) - 1, true};
+
+    if (size < sizeof(closing) || memcmp(request, "GET / ", 6) != 0 || memcmp(request + size - 4, "\r\n\r\n", 4) != 0)
+        bench_fail("this is not one request");
+    answer.keep = memcmp(request + size - (sizeof(closing) - 1), closing, sizeof(closing) - 1) != 0;
+    server_work.answered++;
+    return answer;
+}
+
+bool server_readable(int fd)
+{
+    static char buffer[65536];
+    ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+    struct server_answer answer;
+
+    if (n <= 0)
+        return false;
+    answer = server_answer(buffer, (size_t)n);
+    if (send(fd, answer.data, answer.size, MSG_NOSIGNAL) != (ssize_t)answer.size)
+        bench_fail("send");
+    return answer.keep;
 }

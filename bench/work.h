@@ -11,6 +11,14 @@ extern struct pipes_work {
     uint64_t check; /* sum of the indices read from */
 } pipes_work;
 
+extern struct server_work {
+    uint64_t connections; /* that will come */
+    bool weighs;          /* measures what memory they take */
+    uint64_t accepted;
+    uint64_t answered;
+    double bytes; /* of memory for each, from the first accepted to the last */
+} server_work;
+
 extern struct post_work {
     uint64_t tasks;
     uint64_t ran;
