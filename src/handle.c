@@ -159,6 +159,13 @@ int loop_handle_close(loop_handle_t *public_handle, loop_close_cb cb)
     return 0;
 }
 
+LOOP_APART void loop__handle_stop_odd(loop_t *loop, struct handle *handle)
+{
+    if (handle->flags & HANDLE_REF)
+        loop->active_handles--;
+    handle->flags &= (uint8_t)~HANDLE_ACTIVE;
+}
+
 void loop__handle_closed(struct handle *handle)
 {
     loop_t *loop = handle->loop;

@@ -74,14 +74,16 @@ static inline void loop__handle_start(struct handle *handle)
         handle->loop->active_handles++;
 }
 
-/* Of a handle that is active. */
+/* Of a handle that is active. Most are that, have a reference, and nothing else. */
+void loop__handle_stop_odd(loop_t *loop, struct handle *handle);
 static inline void loop__handle_stop_active(loop_t *loop, struct handle *handle)
 {
-    uint8_t flags = handle->flags;
-
-    if (flags & HANDLE_REF)
-        loop->active_handles--;
-    handle->flags = flags & (uint8_t)~HANDLE_ACTIVE;
+    if (handle->flags != (HANDLE_ACTIVE | HANDLE_REF)) {
+        loop__handle_stop_odd(loop, handle);
+        return;
+    }
+    loop->active_handles--;
+    handle->flags = HANDLE_REF;
 }
 
 static inline void loop__handle_stop(struct handle *handle)
