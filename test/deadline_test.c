@@ -390,6 +390,7 @@ static void a_write_queue_times_out_as_a_whole(void **state)
 
     (void)state;
     begin_tcp();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     for (int i = 0; i < 64; i++)
         out[i] = buf_of(text, sizeof(text));
     assert_ok(loop_tcp_set_deadline(&tcp, LOOP_WRITABLE, in_ms(3)));

@@ -131,6 +131,12 @@ loop_os_fd_t support_tcp_and_socket(loop_t *loop, loop_tcp_t *tcp)
     return fds[1];
 }
 
+void support_bound_buffers(loop_os_fd_t from, loop_os_fd_t to)
+{
+    assert_ok(support_set_option(from, SOL_SOCKET, SO_SNDBUF, 65536));
+    assert_ok(support_set_option(to, SOL_SOCKET, SO_RCVBUF, 65536));
+}
+
 void support_tcp_pair(loop_t *loop, loop_tcp_t *one, loop_tcp_t *other)
 {
     loop_os_fd_t fd = support_tcp_and_socket(loop, one);

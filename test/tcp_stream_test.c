@@ -305,13 +305,6 @@ static void a_firehose_starves_nobody(void **state)
 
 #define BIG ((size_t)8 * 1024 * 1024)
 
-/* The system may grow the buffers of a socket until they hold all that is written; these it does not. */
-static void bound_buffers(void)
-{
-    assert_ok(support_set_option(loop_tcp_fd(&tcp), SOL_SOCKET, SO_SNDBUF, 65536));
-    assert_ok(support_set_option(peer, SOL_SOCKET, SO_RCVBUF, 65536));
-}
-
 static void read_exactly(size_t n)
 {
     static char sink[65536];
@@ -339,7 +332,7 @@ static void writes_queue_in_order_and_count(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     assert_ok(loop_tcp_write(&tcp, &empty, NULL, 0, count));
     assert_int_equal(completions, 0);
     turns(1);
@@ -378,7 +371,7 @@ static void try_write_sends_what_fits(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     assert_int_equal(loop_tcp_try_write(&tcp, NULL, 0), 0);
     assert_int_equal(loop_tcp_try_write(&tcp, NULL, 1), LOOP_EINVAL);
     while ((n = loop_tcp_try_write(&tcp, &(loop_buf_t){data, BIG}, 1)) > 0)
@@ -407,7 +400,7 @@ static void the_drain_callback_comes_once_per_time_above_the_mark(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     drains = 0;
     assert_ok(loop_tcp_set_watermarks(&tcp, 100000, 200000, on_drain));
     for (int i = 1; i <= 2; i++) {
@@ -440,7 +433,7 @@ static void a_reset_with_a_write_queued_tells_what_went_out(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     assert_ok(loop_tcp_write(&tcp, &first, &(loop_buf_t){data, BIG}, 1, count));
     assert_ok(loop_tcp_write(&tcp, &second, &(loop_buf_t){data, 1}, 1, count));
     reset_peer();
@@ -464,7 +457,7 @@ static void closing_cancels_queued_writes(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     assert_ok(loop_tcp_write(&tcp, &first, &(loop_buf_t){data, BIG}, 1, count));
     assert_ok(loop_tcp_shutdown(&tcp, &end, count));
     assert_ok(loop_handle_close(&tcp.handle, NULL));
@@ -559,7 +552,7 @@ static void an_operation_of_a_handle_may_be_cancelled(void **state)
     (void)state;
     assert_non_null(data);
     begin();
-    bound_buffers();
+    support_bound_buffers(loop_tcp_fd(&tcp), peer);
     assert_ok(loop_tcp_write(&tcp, &first, &(loop_buf_t){data, BIG}, 1, count));
     assert_ok(loop_tcp_write(&tcp, &second, &(loop_buf_t){data, 77}, 1, count));
     assert_ptr_equal(loop_op_get_handle(&second), &tcp.handle);
