@@ -32,10 +32,13 @@ void turn(void);
 /* Forgets what the first n handles reported, and turns until each of them has reported again. */
 void until_reported(int n);
 
+/* Turns until any of them reports: once, in that turn. */
+void until_another_report(void);
+
 void send_byte(loop_os_fd_t fd);
 void read_byte(loop_os_fd_t fd);
 
-/* Begins, makes all handles ready at once, and takes a turn, in which the first callback does something to all the others. */
+/* Begins, makes all handles ready at once, and turns until the first callback, which does something to all the others. */
 void all_are_ready(void (*action)(loop_poll_t *poll));
 
 /* The callback of those handles. */

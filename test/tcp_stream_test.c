@@ -293,9 +293,11 @@ static void a_firehose_starves_nobody(void **state)
         int before = firehose_reads;
 
         send_all(quiet_peer, "x", 1);
-        turns(1);
+        for (int n = 0; quiet_reads == i || firehose_reads == before; n++) {
+            assert_true(n < 10); /* a wait may tell of one of them only, but the water lasts much longer */
+            turns(1);
+        }
         assert_int_equal(quiet_reads, i + 1);
-        assert_true(firehose_reads > before);
     }
     finish();
     support_close(quiet_peer);

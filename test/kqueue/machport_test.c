@@ -122,6 +122,16 @@ static void assert_reports(int n)
     assert_int_equal(reports, n);
 }
 
+/* Several ports are ready, and a wait may tell of one only. */
+static void until_reports(int n)
+{
+    while (reports < n) {
+        assert_true(loop_run(loop, LOOP_RUN_ONCE) >= 0);
+        support_check(loop);
+    }
+    assert_int_equal(reports, n);
+}
+
 /* ------------------------------------------------------------------------------------------------------ messages -- */
 
 static void *post_from_a_thread(void *arg)
@@ -483,8 +493,8 @@ static void a_child_ends_nothing_of_the_parents(void **state)
     (void)state;
     begin();
     assert_ok(loop_machport_init(loop, &other, next));
-    assert_ok(loop_machport_start(&other, note));
-    assert_ok(loop_machport_start(&handle, note));
+    assert_ok(loop_machport_start(&other, note_and_receive));
+    assert_ok(loop_machport_start(&handle, note_and_receive));
     child = fork_process();
     if (child == 0) {
         fault_begin();
@@ -505,7 +515,7 @@ static void a_child_ends_nothing_of_the_parents(void **state)
     await_child(child);
     post(port, 1);
     post(next, 1);
-    assert_reports(2);
+    until_reports(2); /* each took its message */
     finish();
     close_port(next);
 }

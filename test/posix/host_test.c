@@ -1,4 +1,5 @@
 /* A loop inside of a host loop: the descriptor that a host polls. How long it may wait: host_test.c. */
+#include "backend_test.h"
 #include "op_fixture.h"
 
 #include <poll.h>
@@ -24,6 +25,17 @@ static bool signalled(void)
 static void turn(void)
 {
     assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+}
+
+/* A wait may tell of a part only, and a kqueue may be readable once more. */
+static void until_quiet(void)
+{
+    int turns = 0;
+
+    do {
+        assert_true(turns++ < 10);
+        turn();
+    } while (signalled());
 }
 
 static void nothing(loop_timer_t *timer)
@@ -61,6 +73,7 @@ static void an_event_signals_until_a_turn_took_it(void **state)
     loop_op_t op = {0};
 
     (void)state;
+    backend_be_calm();
     begin_with(SOCK_STREAM);
     fd = loop_backend_fd(loop);
     assert_ok(loop_op_read(&left, &op, &in, 1, note));
@@ -107,8 +120,7 @@ static void what_completes_at_once_outside_of_a_turn_signals(void **state)
     (void)state;
     begin_with(SOCK_STREAM);
     fd = loop_backend_fd(loop);
-    turn();
-    assert_false(signalled());
+    until_quiet();
     assert_ok(loop_op_write(&left, &op, &(loop_buf_t){"x", 1}, 1, note));
     assert_int_equal(completions, 0);
     assert_true(signalled());
@@ -116,8 +128,7 @@ static void what_completes_at_once_outside_of_a_turn_signals(void **state)
     assert_int_equal(loop_next_timeout(loop), 0);
     turn();
     assert_int_equal(completions, 1);
-    turn();
-    assert_false(signalled());
+    until_quiet();
     support_finish(loop);
 }
 
@@ -131,18 +142,16 @@ static void closing_and_cancelling_outside_of_a_turn_signal(void **state)
     begin_with(SOCK_STREAM);
     fd = loop_backend_fd(loop);
     assert_ok(loop_op_read(&left, &op, &in, 1, note));
-    turn();
-    assert_false(signalled());
+    until_quiet();
     assert_ok(loop_op_cancel(&op));
     assert_true(signalled());
     turn();
     assert_int_equal(completions, 1);
-    assert_false(signalled());
+    until_quiet();
     assert_ok(loop_handle_close(&left.handle, NULL));
     assert_true(signalled());
     assert_int_equal(loop_next_timeout(loop), 0);
-    turn();
-    assert_false(signalled());
+    until_quiet();
     support_finish(loop);
 }
 
@@ -166,8 +175,7 @@ static void reading_started_outside_of_a_turn_signals_if_data_is_known(void **st
     read_calls = 0;
     peer = support_tcp_and_socket(loop, &tcp);
     assert_int_equal(write(peer, "x", 1), 1);
-    turn(); /* the edge is taken, nobody reads */
-    assert_false(signalled());
+    until_quiet(); /* the edge is taken, nobody reads */
     assert_ok(loop_tcp_read_start(&tcp, NULL, on_read));
     assert_true(signalled());
     turn();
@@ -199,8 +207,7 @@ static void a_turn_that_ends_with_work_left_signals(void **state)
         assert_true(signalled());
         turn();
     }
-    turn();
-    assert_false(signalled());
+    until_quiet();
     support_finish(loop);
 }
 
@@ -303,9 +310,9 @@ static void handles_without_a_reference_are_served_and_do_not_keep_the_host_busy
     client = support_socket(0);
     assert_ok(connect(client, (struct sockaddr *)&addr, sizeof(struct sockaddr_in)));
     assert_true(signalled());
-    assert_ok(loop_run(loop, LOOP_RUN_NOWAIT));
+    until_quiet();
     assert_int_equal(connections, 1);
-    assert_false(signalled());
+    assert_false(loop_alive(loop));
 
     assert_ok(loop_timer_init(loop, &timer));
     assert_ok(loop_timer_start(&timer, nothing, 0, 0));
