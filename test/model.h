@@ -554,7 +554,7 @@ bool is_injected(int error);
 
 /* What the system or its backend has not, the model leaves out. */
 extern const struct system_abilities {
-    unsigned step_costs; /* so many times what a step takes elsewhere: a row has as many fewer */
+    unsigned step_costs; /* so many times what a step takes elsewhere: a row has as many fewer, watched or not */
     bool detaches; /* a descriptor leaves its loop alive, and may come back; its owner may give its number to another */
     bool counts_sent;      /* seam_sent() tells */
     bool counts_cancelled; /* of a write to a pipe that was cancelled it is known how much was read before */

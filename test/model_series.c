@@ -42,6 +42,14 @@ static void explain(struct series *series, const struct report *report)
     free(shrunk.units);
 }
 
+/* A system that is slow by itself is so whatever watches the tests. */
+static uint64_t steps_here(uint64_t steps, uint64_t slow_steps)
+{
+    if (system_can.step_costs > 1)
+        return steps / system_can.step_costs;
+    return harness_slow() ? slow_steps : steps;
+}
+
 void model_row(const struct plan *plan, uint64_t steps, uint64_t slow_steps)
 {
     struct series series = {.plan = *plan};
@@ -51,7 +59,7 @@ void model_row(const struct plan *plan, uint64_t steps, uint64_t slow_steps)
 
     series.plan.seed = given_seed;
     series.plan.verbose = given_verbose;
-    series.steps = given_steps > 0 ? given_steps : (harness_slow() ? slow_steps : steps) / system_can.step_costs;
+    series.steps = given_steps > 0 ? given_steps : steps_here(steps, slow_steps);
     if (is_watched())
         run_series(&series, report);
     else

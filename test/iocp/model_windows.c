@@ -2,7 +2,7 @@
 #include "model.h"
 
 const struct system_abilities system_can = {
-    .step_costs = 6, .detaches = false, .counts_sent = false, .counts_cancelled = false, .answers_at_once = false};
+    .step_costs = 3, .detaches = false, .counts_sent = false, .counts_cancelled = false, .answers_at_once = false};
 
 /* -------------------------------------------------------------------------------------------------------- descriptors -- */
 
