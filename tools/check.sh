@@ -82,5 +82,6 @@ check "the library never ends its host" library_never_ends_its_host
 check "no paths or addresses of a machine" no_machine_paths
 check "system calls go through the seam and are made to fail by a test" tools/check-seam.sh build/check-gcc epoll
 check "the same with kqueue" tools/check-seam.sh build/check-kqueue kqueue
+check "the calls of Windows are made to fail by a test" tools/check-seam.sh - iocp
 
 exit $failed

@@ -1,5 +1,5 @@
 /* How epoll's calls fail. */
-#include "fault.h"
+#include "fault_calls.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* How kqueue's calls fail: as a whole, or one change of them. */
 #include "kqueue/kqueue.h"
 
-#include "fault.h"
+#include "fault_calls.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Mach ports of the system in a loop. For macOS, and for the tests' own kqueue(2) that is like the one there. */
-#include "fault.h"
+#include "fault_calls.h"
 #include "fork_fixture.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Operations that wait for the exit of a process, and for changes of a file: the engine below handles that are to come. */
 #include "internal.h"
 
-#include "fault.h"
+#include "fault_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>

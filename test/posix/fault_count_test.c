@@ -1,5 +1,5 @@
 /* System calls counted, and single calls made to fail: what users see under strace, and what they see on a bad day. */
-#include "fault.h"
+#include "fault_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* Host loops, forks, shutdowns and dumps on a bad day, and what they cost in system calls and memory. */
 #include "internal.h"
 
-#include "fault.h"
+#include "fault_calls.h"
 
 #include "fork_fixture.h"
 

@@ -2,7 +2,7 @@
 #ifndef LOOP_TEST_FAULT_POLL_FIXTURE_H
 #define LOOP_TEST_FAULT_POLL_FIXTURE_H
 
-#include "fault.h"
+#include "fault_calls.h"
 #include "poll_fixture.h"
 
 /* begin() and finish() of poll_fixture.h, and what is between them counted. */

@@ -1,5 +1,5 @@
 /* Signal handles when the system refuses to install a handler, to put one back, or to block signals. */
-#include "fault.h"
+#include "fault_calls.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* Rare meetings that need what only POSIX has: calls that fail or lie by the seam, numbers of descriptors that others get, and
  * descriptors that leave their loop. The rest: ../life_test.c. */
-#include "fault.h"
+#include "fault_calls.h"
 #include "op_fixture.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * What a read that fills less than its buffer means. On TCP itself it means that all was read, which saves a call for every
  * piece of data. On all else, what is built upon TCP included, the next read has to find out.
  */
-#include "fault.h"
+#include "fault_calls.h"
 #include "op_fixture.h"
 #include "support_posix.h"
 

@@ -1,29 +1,19 @@
-#include "fault.h"
+/* How the calls of POSIX systems fail. */
+#include "fault_calls.h"
 #include "support_posix.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <signal.h>
 
 static struct loop_sys real;
-/* Atomic: threads of a pool make calls too. */
-static atomic_long counts[FAULT_ROWS];
-static atomic_int armed_row;
-static atomic_long armed_n;
-static atomic_long armed_times;
-static atomic_int armed_error;
 
-bool fault_fails(enum fault_row row)
+void fault_set_error(int error)
 {
-    long n = ++counts[row];
-
-    if (armed_n == 0 || (int)row != armed_row || n < armed_n || n >= armed_n + armed_times)
-        return false;
-    errno = armed_error;
-    return true;
+    errno = error;
 }
 
 /* What a failing call returns: -1, but some return the error, and if_nametoindex returns 0. */
-static long failure_of(enum fault_row row)
+intptr_t fault_result(enum fault_row row, int error)
 {
     switch (row) {
     case FAULT_getaddrinfo:
@@ -34,21 +24,13 @@ static long failure_of(enum fault_row row)
     case FAULT_pthread_mutex_init:
     case FAULT_pthread_sigmask:
     case FAULT_sigwait:
-        return armed_error;
+        return error;
     case FAULT_if_nametoindex:
         return 0;
     default:
         return -1;
     }
 }
-
-#define FAULT_WRAPPER(result, name, parameters, arguments)                                                             \
-    static result fault_##name parameters                                                                              \
-    {                                                                                                                  \
-        return fault_fails(FAULT_##name) ? (result)failure_of(FAULT_##name) : real.name arguments;                     \
-    }
-LOOP_POSIX_SYS(FAULT_WRAPPER)
-LOOP_BACKEND_SYS(FAULT_WRAPPER)
 
 /* A close that fails has closed all the same, close(2). */
 static int failing_close(int fd)
@@ -68,74 +50,62 @@ static int failing_join(pthread_t thread, void **result)
 {
     int rc = real.pthread_join(thread, result);
 
-    return fault_fails(FAULT_pthread_join) ? armed_error : rc;
+    return fault_fails(FAULT_pthread_join) ? errno : rc;
 }
 
-void fault_begin(void)
+void fault_begin_platform(const struct loop_sys *system_calls)
 {
-    backend_be_calm();
-    real = loop__sys;
-    fault_arm(FAULT_accept_new, 0, 0, 0);
-#define FAULT_INSTALL(result, name, parameters, arguments) loop__sys.name = fault_##name;
-    LOOP_POSIX_SYS(FAULT_INSTALL)
-    LOOP_BACKEND_SYS(FAULT_INSTALL)
+    real = *system_calls;
     loop__sys.close = failing_close;
     loop__sys.pthread_join = failing_join;
     fault_begin_backend(&real);
 }
 
-void fault_end(void)
+/* What happens within this machine has happened when the call returns; a few things take a moment all the same. */
+const uint64_t fault_pause = 0;
+const int fault_turns = 3000;
+
+static sigset_t kept_mask;
+
+void fault_keep_signals(void)
 {
-    fault_disarm();
-    loop__sys = real;
+    assert_ok(pthread_sigmask(SIG_SETMASK, NULL, &kept_mask));
 }
 
-void fault_arm(enum fault_row row, long n, int error, long times)
+/* A write to a pipe whose calls on signals failed may have left the mask changed, and a SIGPIPE behind it. */
+void fault_restore_signals(void)
 {
-    armed_n = 0;
-    for (int i = 0; i < FAULT_ROWS; i++)
-        counts[i] = 0;
-    armed_row = (int)row;
-    armed_error = error;
-    armed_times = times;
-    armed_n = n;
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+
+    assert_true(before != SIG_ERR);
+    assert_ok(pthread_sigmask(SIG_SETMASK, &kept_mask, NULL));
+    assert_true(signal(SIGPIPE, before) == SIG_IGN);
 }
 
-void fault_disarm(void)
+/* For signals that come while nobody watches. */
+void fault_ready_signals(void)
 {
-    armed_n = 0;
-}
+    sigset_t none;
 
-long fault_count(enum fault_row row)
-{
-    return counts[row];
+    for (int n = 0; n < 2; n++) {
+        struct sigaction now;
+        int signum = support_signal(n);
+
+        assert_ok(sigaction(signum, NULL, &now));
+        if (now.sa_handler == SIG_DFL)
+            assert_true(signal(signum, SIG_IGN) != SIG_ERR);
+    }
+    assert_ok(sigemptyset(&none)); /* should an earlier run have failed to restore it */
+    assert_ok(pthread_sigmask(SIG_SETMASK, &none, NULL));
 }
 
 long fault_waits(void)
 {
-    long waits = counts[FAULT_BACKEND_WAIT];
+    long waits = fault_count(FAULT_BACKEND_WAIT);
 
     if ((int)FAULT_BACKEND_WAIT_TIMED != (int)FAULT_BACKEND_WAIT)
-        waits += counts[FAULT_BACKEND_WAIT_TIMED];
+        waits += fault_count(FAULT_BACKEND_WAIT_TIMED);
     return waits;
-}
-
-long fault_count_all(void)
-{
-    long all = 0;
-
-    for (int row = 0; row < FAULT_ROWS; row++)
-        all += counts[row];
-    return all;
-}
-
-const char *fault_name(enum fault_row row)
-{
-    static const char *const names[] = {
-#define FAULT_NAME(result, name, parameters, arguments) #name,
-        LOOP_POSIX_SYS(FAULT_NAME) LOOP_BACKEND_SYS(FAULT_NAME)};
-
-    return names[row];
 }
 
 static const int *resolver_errors(void)
