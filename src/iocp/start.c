@@ -23,17 +23,30 @@ int loop__request_started(struct request *request, DWORD error, enum request_way
 
     if (there && (way & WAY_SKIPS))
         return START_DONE;
+    if (!there && error == WSAEWOULDBLOCK)
+        return LOOP_ENOBUFS; /* too many are with the kernel, and nothing tells when to try again */
     if (!there && error != ERROR_IO_PENDING)
         return loop__system_error((int)error);
     request->pending = true;
     return START_PENDING;
 }
 
+#define NT_PENDING 0x103u
+
+/* Mostly once is enough; more than six times was never seen. */
+#define CANCEL_TRIES 32
+
+/*
+ * What cannot be found has ended, and its packet is on its way. But Wine does not find either what it is just carrying on with,
+ * such as a write that has room again, and which then goes on as if nothing had been said. There it still says that it is pending.
+ */
 void loop__request_cancel(HANDLE handle, struct request *request)
 {
-    /* What cannot be found has ended, and its packet is on its way. */
-    if (request->pending)
-        (void)loop__sys.CancelIoEx(handle, &request->overlapped);
+    bool asks = request->pending;
+
+    for (int i = 0; asks && i < CANCEL_TRIES; i++)
+        asks = !loop__sys.CancelIoEx(handle, &request->overlapped) && loop__sys.GetLastError() == ERROR_NOT_FOUND &&
+               loop__request_status(request) == NT_PENDING;
 }
 
 static DWORD socket_result(int rc)
@@ -287,7 +300,7 @@ static bool accept_result(struct op *op, int *status)
         return true;
     }
     loop__socket_close(accepted);
-    return op->ending || !loop__iocp_lost(*status);
+    return !loop__iocp_lost(*status);
 }
 
 static bool read_result(struct op *op, size_t n, int *status)

@@ -1,4 +1,4 @@
-/* What of ../fault_test.c is about Windows: what makes a loop there, waits for objects. */
+/* What of ../fault_test.c is about Windows: what makes a loop there, waits for objects, requests that are refused. */
 /* Before the others, which have variables of the names of their parameters. */
 #include "iocp.h"
 
@@ -60,4 +60,30 @@ static void every_system_call_of_waits_for_objects_fails_in_turn(void **state)
     every_call_fails(scene_objects);
 }
 
-LOOP_TEST_MAIN(TEST(every_call_of_init_fails_in_turn), TEST(every_system_call_of_waits_for_objects_fails_in_turn))
+/* ------------------------------------------------------------------------------------------------------- requests -- */
+
+/* Winsock says that it would block, which for an operation means nothing: it waits by itself. */
+static void too_many_requests_are_a_lack_of_room(void **state)
+{
+    static loop_desc_t desc;
+    loop_os_fd_t fds[2];
+    loop_op_t op = {0};
+    char byte;
+
+    (void)state;
+    begin_scene(NULL);
+    assert_ok(support_local_pair(fds));
+    assert_ok(opened(loop_desc_attach(loop, &desc, fds[0], LOOP_DESC_OWNED)));
+    fault_begin();
+    fault_arm(FAULT_WSARecv, 1, WSAEWOULDBLOCK, 1);
+    assert_ok(submitted(loop_op_read(&desc, &op, &(loop_buf_t){&byte, 1}, 1, completed)));
+    await_operations();
+    fault_end();
+    assert_int_equal(op.status, LOOP_ENOBUFS);
+    close_all();
+    assert_ok(loop_close(loop));
+    support_close(fds[1]);
+}
+
+LOOP_TEST_MAIN(TEST(every_call_of_init_fails_in_turn), TEST(every_system_call_of_waits_for_objects_fails_in_turn),
+               TEST(too_many_requests_are_a_lack_of_room))
