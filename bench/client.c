@@ -78,11 +78,11 @@ static void echo_round(const int *fds, unsigned connections, char *message, char
                        unsigned long round)
 {
     for (unsigned i = 0; i < connections; i++) {
-        (void)snprintf(message, size, "%lu/%u", round, i);
+        (void)snprintf(message, size, "%010lu/%010u", round, i);
         send_all(fds[i], message, size);
     }
     for (unsigned i = 0; i < connections; i++) {
-        (void)snprintf(message, size, "%lu/%u", round, i);
+        (void)snprintf(message, size, "%010lu/%010u", round, i);
         expect(fds[i], message, size, answer);
     }
 }
