@@ -43,6 +43,9 @@ int *bench_connections(unsigned count);
 /* The next number of a fixed sequence, below limit. */
 uint32_t bench_random(uint32_t limit);
 
+/* Memory of this process that no file stands behind, in kB. */
+unsigned long bench_anonymous_memory(void);
+
 /* The work begins; it has ended: prints "cpu N ns" of all threads of the process in between. */
 void bench_begin(void);
 void bench_end(void);

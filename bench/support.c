@@ -108,6 +108,19 @@ uint32_t bench_random(uint32_t limit)
     return (uint32_t)((state >> 32) * limit >> 32);
 }
 
+unsigned long bench_anonymous_memory(void)
+{
+    char line[128];
+    unsigned long kb = 0;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+
+    BENCH_CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "Anonymous: %lu", &kb) != 1)
+        continue;
+    (void)fclose(file);
+    return kb;
+}
+
 static uint64_t began;
 
 static uint64_t cpu_time(void)

@@ -2,7 +2,6 @@
 #include "work.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,20 +87,6 @@ bool queue_run(void)
 
 struct server_work server_work;
 
-/* Memory of this process that no file stands behind, in kB. */
-static unsigned long anonymous_memory(void)
-{
-    char line[128];
-    unsigned long kb = 0;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-
-    BENCH_CHECK(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "Anonymous: %lu", &kb) != 1)
-        continue;
-    (void)fclose(file);
-    return kb;
-}
-
 void server_accepted(void)
 {
     static unsigned long at_first;
@@ -109,9 +94,9 @@ void server_accepted(void)
 
     work->accepted++;
     if (work->weighs && work->accepted == 1)
-        at_first = anonymous_memory();
+        at_first = bench_anonymous_memory();
     if (work->weighs && work->accepted == work->connections && work->connections > 1)
-        work->bytes = (double)(anonymous_memory() - at_first) * 1024 / (double)(work->connections - 1);
+        work->bytes = (double)(bench_anonymous_memory() - at_first) * 1024 / (double)(work->connections - 1);
 }
 
 struct server_answer server_answer(const char *request, size_t size)
