@@ -18,6 +18,7 @@ const int *fault_backend_errors(enum fault_row row)
 {
     static const int create_errors[] = {EMFILE, ENFILE, ENOMEM, 0};
     static const int epoll_ctl_errors[] = {ENOMEM, ENOSPC, EPERM, EEXIST, ENOENT, 0};
+    static const int wake_up_errors[] = {EINTR, EAGAIN, 0};
     static const int epoll_wait_errors[] = {EINTR, EBADF, EINVAL, ENOSYS, EPERM, 0};
 
     switch (row) {
@@ -29,6 +30,8 @@ const int *fault_backend_errors(enum fault_row row)
     case FAULT_epoll_wait_ms:
     case FAULT_epoll_pwait_ns:
         return epoll_wait_errors;
+    case FAULT_write_wake_up:
+        return wake_up_errors;
     default:
         return NULL;
     }

@@ -105,7 +105,7 @@ const int *fault_backend_errors(enum fault_row row)
     static const int kevent_wait_errors[] = {EINTR, EBADF, EINVAL, ENOMEM, 0};
     static const int kevent_trigger_errors[] = {EINTR, 0};
     static const int fstat_errors[] = {EIO, EBADF, 0};
-    static const int read_errors[] = {EINTR, EAGAIN, 0};
+    static const int pipe_errors[] = {EINTR, EAGAIN, 0};
 
     switch (row) {
     case FAULT_kqueue_new:
@@ -120,7 +120,8 @@ const int *fault_backend_errors(enum fault_row row)
     case FAULT_fstat:
         return fstat_errors;
     case FAULT_read:
-        return read_errors;
+    case FAULT_write:
+        return pipe_errors;
     default:
         return NULL;
     }

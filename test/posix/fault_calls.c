@@ -154,7 +154,6 @@ const int *fault_errors(enum fault_row row)
     static const int sigwait_errors[] = {EINVAL, 0};
     static const int socket_errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EAFNOSUPPORT, EACCES, 0};
     static const int writev_errors[] = {EINTR, EAGAIN, EPIPE, EIO, ENOSPC, 0};
-    static const int write_errors[] = {EINTR, EAGAIN, 0};
     static const int no_errors[] = {0};
 
     switch (row) {
@@ -225,8 +224,6 @@ const int *fault_errors(enum fault_row row)
         return socket_errors;
     case FAULT_writev:
         return writev_errors;
-    case FAULT_BACKEND_WAKE:
-        return write_errors;
     default:
         break;
     }
