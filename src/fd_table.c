@@ -4,6 +4,10 @@
 
 #define FIRST_SLOTS 64u
 
+#define GENERATIONS 0x1fffffffu /* 29 bits */
+/* In the generation of a number without an owner, which so is that of no event, even when generations come round. */
+#define NOBODYS 0x80000000u
+
 int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
 {
     uint32_t needed = (uint32_t)fd + 1;
@@ -18,7 +22,7 @@ int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
     if (slots == NULL)
         return LOOP_ENOMEM;
     for (uint32_t i = table->count; i < count; i++)
-        slots[i] = (struct fd_slot){NULL, 0};
+        slots[i] = (struct fd_slot){NULL, NOBODYS};
     table->slots = slots;
     table->count = count;
     return 0;
@@ -31,12 +35,12 @@ struct desc *loop__fd_table_owner(const struct fd_table *table, int fd)
 
 uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd)
 {
-    return (table->slots[fd].generation + 1) & 0x1fffffffu;
+    return (table->slots[fd].generation + 1) & GENERATIONS;
 }
 
 void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
 {
-    table->slots[fd].generation = loop__fd_table_next_generation(table, fd);
+    table->slots[fd].generation = loop__fd_table_next_generation(table, fd) | (desc == NULL ? NOBODYS : 0);
     table->slots[fd].desc = desc;
 }
 

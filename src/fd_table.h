@@ -47,7 +47,7 @@ void loop__fd_table_forget(struct fd_table *table, int fd, const struct desc *de
 /* The owner of a number, if the generation is still that one. */
 static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint32_t fd, uint32_t generation)
 {
-    /* Of a number without an owner the generation has moved on. */
+    /* A number without an owner has a generation that no event has. */
     return fd < table->count && table->slots[fd].generation == generation ? table->slots[fd].desc : NULL;
 }
 

@@ -1,6 +1,7 @@
 /* What is peculiar to epoll: waits in whole milliseconds where the kernel knows no others, sockets that hang up before they are
  * connected, registrations that outlive their descriptor, and a set that is made anew because of them. */
 #include "internal.h"
+#include "posix/readiness.h"
 
 #include "fault_poll_fixture.h"
 
@@ -189,6 +190,37 @@ static void the_set_that_a_host_watches_is_not_replaced(void **state)
     assert_ok(close(host));
 }
 
+/* Events name the owner of a number by its generation, of which there are 29 bits. */
+static void events_of_a_number_without_an_owner_reach_nobody_when_generations_come_round(void **state)
+{
+    struct fd_slot *slot;
+    int duplicate;
+    int number;
+
+    (void)state;
+    begin_counting();
+    assert_int_not_equal(loop_backend_fd(loop), LOOP_INVALID_FD); /* so that the set is not replaced */
+    number = mine[0];
+    slot = &loop__readiness(loop)->callers.slots[number];
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    duplicate = close_early(0);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    /* All the owners that there can be but one, which comes and goes: the next generation is that of the events. */
+    slot->generation = (slot->generation - 3) & 0x1fffffffu;
+    assert_int_equal(dup2(peers[1], number), number);
+    assert_ok(loop_poll_init(loop, &polls[0], number));
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    turn();
+    assert_ok(close(number));
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_int_equal(reports_of_all, 0);
+    assert_ok(close(duplicate));
+    finish_counting();
+}
+
 /* Everything that was registered when the kernel had to be given a new set still is. */
 static int received;
 
@@ -348,5 +380,6 @@ static void processes_and_files_cannot_be_watched(void **state)
 LOOP_TEST_MAIN(TEST(processes_and_files_cannot_be_watched), TEST(without_nanosecond_waits_timers_are_still_never_early),
                TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_socket_that_is_not_connected_is_hung_up),
                TEST(a_registration_the_kernel_lost_is_made_again), TEST(the_set_that_a_host_watches_is_not_replaced),
+               TEST(events_of_a_number_without_an_owner_reach_nobody_when_generations_come_round),
                TEST(other_handles_live_through_an_early_close),
                TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again))
