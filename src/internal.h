@@ -246,10 +246,10 @@ int loop__op_hand_over(struct op *op);
 int loop__op_sent(struct op *op, ptrdiff_t n);
 /* Also notes what the operation has back if there is no memory for a copy of so many. */
 int loop__op_check_bufs(struct op *op, const loop_buf_t *bufs, unsigned nbufs);
-/* Checks the buffers, fills in and submits: for all that loop__op_is_one_buf() is not. */
 /* The exit of a DESC_PROCESS (status 0, for whoever waits for the process), or the next change of a DESC_FILE (enum file_change).
  * LOOP_ENOTSUP where the backend cannot watch them. */
 int loop__op_watch(struct op *op, struct desc *desc, loop_op_cb cb);
+/* Checks the buffers, fills in and submits: for all that loop__op_is_one_buf() is not. */
 int loop__op_transfer(struct op *op, struct desc *desc, enum op_kind kind, const loop_buf_t *bufs, unsigned nbufs,
                       loop_op_cb cb);
 size_t loop__op_left(const struct op *op);

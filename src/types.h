@@ -306,7 +306,7 @@ enum file_change {
 
 enum op_state {
     OP_IDLE = 0,
-    OP_SUBMITTING, /* inside backend->submit: bufs is still the caller's array */
+    OP_SUBMITTING, /* inside backend->submit: bufs is still the caller's array, unless it is kept already */
     OP_PARKED,     /* in its descriptor's queue, or with the kernel */
     OP_FINISHED    /* in loop->ready or loop->done; of a stream of results also while one is looked at */
 };
