@@ -251,7 +251,6 @@ int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *b
 ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = writable(stream);
-    ptrdiff_t n;
 
     if (error != 0)
         return error;
@@ -261,10 +260,7 @@ ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_bu
         return LOOP_ETIMEDOUT;
     if (!(stream->flags & STREAM_CONNECTED) || !list_empty(&stream->desc.writes))
         return LOOP_EAGAIN;
-    do {
-        n = loop__socket_send_many(stream->desc.os.fd, bufs, nbufs);
-    } while (n == LOOP_EINTR);
-    return n;
+    return loop__socket_send_many(stream->desc.os.fd, bufs, nbufs);
 }
 
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb)

@@ -1,7 +1,6 @@
 #include "io.h"
 
 #include "internal.h"
-#include "os_transfer.h"
 #include "platform.h"
 #include "sys.h"
 
@@ -93,19 +92,13 @@ static ptrdiff_t write_without_sigpipe(int fd, const loop_buf_t *bufs, unsigned 
 
 ptrdiff_t loop__io_write(int fd, bool is_socket, const loop_buf_t *bufs, unsigned nbufs)
 {
-    ptrdiff_t n;
-
 #ifdef SOCKETS_NEED_NOSIGPIPE
     if (!is_socket && is_shut_socket(fd))
         return LOOP_EPIPE;
 #endif
     if (!is_socket)
         return write_without_sigpipe(fd, bufs, nbufs);
-    do {
-        n = nbufs == 1 ? loop__socket_error(loop__socket_send(fd, bufs->base, bufs->len))
-                       : loop__socket_send_many(fd, bufs, nbufs);
-    } while (n == LOOP_EINTR);
-    return n;
+    return nbufs == 1 ? loop__socket_try_send(fd, bufs) : loop__socket_send_many(fd, bufs, nbufs);
 }
 
 ptrdiff_t loop__io_receive(int fd, struct op *op)

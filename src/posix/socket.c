@@ -279,7 +279,9 @@ ptrdiff_t loop__socket_send_many(loop_os_fd_t fd, const loop_buf_t *bufs, unsign
 
     msg.msg_iov = loop__iovec(bufs);
     msg.msg_iovlen = loop__iovec_count(nbufs);
-    n = loop__sys.sendmsg(fd, &msg, SEND_FLAGS);
+    do {
+        n = loop__sys.sendmsg(fd, &msg, SEND_FLAGS);
+    } while (n < 0 && errno == EINTR);
     return n >= 0 ? n : loop__errno();
 }
 
