@@ -27,7 +27,7 @@ enum timer_kind {
 
 /* Part of what is timed. */
 struct timer_node {
-    uint64_t due; /* of a timer handle that is not started: UINT64_MAX */
+    uint64_t due; /* of one that is not started: UINT64_MAX */
     uint64_t seq;
     uint32_t position; /* index of the entry + 1; 0: not started */
     uint8_t kind;      /* enum timer_kind */

@@ -133,7 +133,6 @@ int loop__work_forked(loop_t *loop)
     if (loop->pool == NULL || loop->pool_process == loop__pool_process(loop->pool))
         return 0;
     loop->pool_process = loop__pool_process(loop->pool);
-    atomic_store(&loop->posters, 0); /* threads that this process does not have */
     mark_posted(loop->tasks);
     mark_posted(atomic_load(&loop->posted));
     for (struct link *link = loop->works.next; link != &loop->works; link = link->next) {
