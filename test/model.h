@@ -13,6 +13,7 @@
  *   model_handle.c   what all handles have in common; phases, asyncs, tasks
  *   model_timer.c    timers
  *   model_end.c      descriptors that come in pairs, and listeners: opening, attaching, closing, deadlines
+ *   model_act.c      what a step does to one
  *   model_op.c       operations
  *   model_tcp.c      TCP handles
  *   model_flow.c     bytes and datagrams on their way
@@ -339,14 +340,11 @@ struct pair {
 bool end_is_lost(const struct end *e);
 
 void end_init(struct end *e, struct pair *pair, int number, int side);
-void end_act(struct mhandle *h);
 /* Closes the handle, or the descriptor of an end without one. */
 void end_close(struct end *e);
 void end_close_fd(struct end *e);
 /* The run is over. */
 void end_free(struct end *e);
-/* What others do while the loop sleeps. */
-void end_act_outside(struct end *e);
 /* A deadline of the direction has passed, or may have. */
 bool end_is_over(const struct end *e, int direction);
 /* What was accepted: finds its pair and gives it to that, with a handle of the given type or none. */
@@ -361,6 +359,17 @@ bool end_is_tcp_socket(const struct end *e);
 void end_note_port(struct end *e);
 int end_direction(const struct mop *m);
 void end_deadline(struct end *e);
+
+/* No handle and no descriptor. */
+bool end_is_empty(const struct end *e);
+void end_open_listener(struct end *e);
+/* number: what the first descriptor is to have; LOOP_INVALID_FD: it does not matter. */
+void pair_open(struct pair *pair, loop_os_fd_t number);
+bool pair_is_dialling(const struct pair *pair);
+
+void end_act(struct mhandle *h);
+/* What others do while the loop sleeps. */
+void end_act_outside(struct end *e);
 
 /* ---------------------------------------------------------------------------------------------------------- operations -- */
 
