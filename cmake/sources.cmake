@@ -57,6 +57,7 @@ set(loop_epoll_sources
 )
 
 set(loop_kqueue_sources
+    src/kqueue/changes.c
     src/kqueue/kqueue.c
     src/kqueue/machport.c
     src/kqueue/registration.c

@@ -1,7 +1,7 @@
 /*
- * The kqueue backend, of three parts: registration.c has the changes, and how they get to the kernel; kqueue.c life,
- * wait and wake; machport.c the Mach ports. What becomes of an event of a descriptor is the readiness engine's
- * business.
+ * The kqueue backend, of four parts: registration.c has what is registered, changes.c how that gets to the kernel;
+ * kqueue.c life, wait and wake; machport.c the Mach ports. What becomes of an event of a descriptor is the readiness
+ * engine's business.
  *
  * Kernel facts it rests on, kqueue(2) of macOS, FreeBSD, NetBSD, OpenBSD and DragonFly, where they agree:
  *   a. A registration is a number and a filter. close() ends those of its number, in all kqueues, and takes their events back,

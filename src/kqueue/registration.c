@@ -1,8 +1,8 @@
 /*
- * What is registered, and how it gets there: changes are gathered and go with the next wait, in one call; the caller's
- * descriptors are registered at once, so that attaching them answers with their error on every system.
+ * What is registered of a descriptor. The caller's are registered at once, so that attaching them answers with their
+ * error on every system.
  */
-#include "kqueue.h"
+#include "registration.h"
 
 #include "platform.h"
 #include "posix/io.h"
@@ -11,168 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-
-#define FILTERS 3 /* of a descriptor, at the most */
-
-struct changes {
-    struct kevent list[FILTERS];
-    int n;
-};
-
-static uintptr_t udata_of(struct desc *desc)
-{
-    if (!(desc->flags & DESC_CALLER))
-        return (uintptr_t)desc;
-    return (uintptr_t)loop__posix(desc)->generation << 2 | TAG_CALLER;
-}
-
-/* fflags and data: of READ a low-water mark that no data reaches, of EXCEPT what is exceptional. */
-static struct kevent change_of(struct desc *desc, int filter, unsigned flags, unsigned fflags, int data)
-{
-    return loop__kevent_of((uintptr_t)desc->os.fd, filter, flags, fflags, data, udata_of(desc));
-}
-
-static void add(struct changes *changes, struct kevent change)
-{
-    changes->list[changes->n++] = change;
-}
-
-/* ------------------------------------------------------------------------------------------------- the batch of changes -- */
-
-static unsigned direction_of(const struct kevent *change)
-{
-#ifdef EVFILT_EXCEPT
-    if (change->filter == EVFILT_EXCEPT)
-        return INTEREST_PRIORITIZED;
-#endif
-    return change->filter == EVFILT_WRITE ? INTEREST_WRITE : INTEREST_READ;
-}
-
-/* What waits for a descriptor of the caller is a question, see ask(): it must not register the number's next owner. */
-static struct kevent question_of(struct desc *desc);
-
-/* A change that waits, made anew from what is left of it in a receipt. */
-static struct kevent waiting_change(struct desc *desc, const struct kevent *receipt)
-{
-    return desc->flags & DESC_LEVEL ? question_of(desc)
-                                    : change_of(desc, (int)receipt->filter, EV_ADD | EV_CLEAR, 0, 0);
-}
-
-struct desc *loop__registration_owner(struct kqueue_backend *backend, const struct kevent *event)
-{
-    uintptr_t udata = loop__kevent_udata(event);
-    struct desc *desc;
-
-    if (!(udata & TAG_MASK))
-        return (struct desc *)udata;
-    desc = loop__fd_table_owner(&backend->readiness.callers, (int)event->ident);
-    return desc != NULL && udata_of(desc) == udata ? desc : NULL;
-}
-
-void loop__registration_clear(struct kqueue_backend *backend)
-{
-    for (int i = 0; i < backend->nchanges; i++) {
-        struct desc *desc = loop__registration_owner(backend, &backend->changes[i]);
-
-        if (desc != NULL)
-            loop__posix(desc)->pending &= KINDS;
-    }
-    backend->nchanges = 0;
-}
-
-/* What waits for this descriptor: its number is about to be closed, or is somebody else's already. */
-static void drop(struct kqueue_backend *backend, struct desc *desc)
-{
-    uintptr_t udata = udata_of(desc);
-
-    if (!(loop__posix(desc)->pending & ~KINDS))
-        return;
-    loop__posix(desc)->pending &= KINDS;
-    for (int i = backend->nchanges; i-- > 0;) {
-        if (backend->changes[i].ident == (uintptr_t)desc->os.fd && loop__kevent_udata(&backend->changes[i]) == udata)
-            backend->changes[i] = backend->changes[--backend->nchanges];
-    }
-}
-
-bool loop__registration_flush(struct kqueue_backend *backend)
-{
-    int n = backend->nchanges;
-    int left = 0;
-    bool done = false;
-
-    if (n == 0)
-        return true;
-    for (int i = 0; i < n; i++)
-        backend->changes[i].flags |= EV_RECEIPT;
-    n = loop__sys.kevent_change(backend->fd, backend->changes, n);
-    if (n < 0) /* nothing was done, or all: doing it again does no harm */
-        n = backend->nchanges;
-    else
-        done = true;
-    for (int i = 0; i < n; i++) {
-        struct kevent receipt = backend->changes[i];
-        struct desc *desc = loop__registration_owner(backend, &receipt);
-
-        if (desc == NULL)
-            continue;
-        if (!done || receipt.data != 0 || (desc->flags & DESC_LEVEL))
-            backend->changes[left++] = waiting_change(desc, &receipt);
-        else
-            loop__posix(desc)->pending &= (uint8_t)~direction_of(&receipt);
-    }
-    backend->nchanges = left;
-    return left < CHANGES_PER_WAIT;
-}
-
-void loop__registration_tell_host(loop_t *loop)
-{
-    if (loop->watched && loop__kqueue(loop)->nchanges > 0)
-        loop->backend->wake(loop);
-}
-
-static int push(struct kqueue_backend *backend, struct desc *desc, struct kevent change)
-{
-    unsigned direction = direction_of(&change);
-
-    if (loop__posix(desc)->pending & direction)
-        return 0;
-    if (backend->nchanges == CHANGES_PER_WAIT && !loop__registration_flush(backend))
-        return LOOP_ENOMEM;
-    backend->changes[backend->nchanges++] = change;
-    loop__posix(desc)->pending |= (uint8_t)direction;
-    return 0;
-}
-
-/* -------------------------------------------------------------------------------------------------------- at once -- */
-
-/* Makes them all, whatever becomes of one, in one call. Afterwards the data of each is its error. */
-static void make(struct kqueue_backend *backend, struct changes *changes)
-{
-    int n;
-
-    for (int i = 0; i < changes->n; i++)
-        changes->list[i].flags |= EV_RECEIPT;
-    do {
-        n = loop__sys.kevent_change(backend->fd, changes->list, changes->n);
-    } while (n < 0 && errno == EINTR);
-    for (int i = n < 0 ? 0 : n; i < changes->n; i++)
-        changes->list[i].data = n < 0 ? errno : EIO;
-}
-
-int loop__registration_make_one(struct kqueue_backend *backend, struct kevent change)
-{
-    struct changes changes = {.n = 0};
-
-    add(&changes, change);
-    make(backend, &changes);
-    return (int)changes.list[0].data;
-}
-
-void loop__registration_delete(struct kqueue_backend *backend, const struct kevent *event)
-{
-    (void)loop__registration_make_one(
-        backend, loop__kevent_of(event->ident, (int)event->filter, EV_DELETE, 0, 0, loop__kevent_udata(event)));
-}
 
 static bool is_write_only(int fd)
 {
@@ -186,12 +24,12 @@ static bool is_write_only(int fd)
 static int add_edge(loop_t *loop, struct desc *desc, int filter, bool at_once)
 {
     struct kqueue_backend *backend = loop__kqueue(loop);
-    struct kevent change = change_of(desc, filter, EV_ADD | EV_CLEAR, 0, 0);
+    struct kevent change = loop__change_of(desc, filter, EV_ADD | EV_CLEAR, 0, 0);
 
     /* A host that watches the kqueue learns only of what is in it. */
     if (at_once || loop->watched || backend->anew)
         return loop__registration_make_one(backend, change);
-    return push(backend, desc, change) == 0 ? 0 : ENOMEM;
+    return loop__registration_push(backend, desc, change) == 0 ? 0 : ENOMEM;
 }
 
 static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
@@ -255,7 +93,8 @@ static struct kevent write_change(struct desc *desc, unsigned interest, unsigned
     /* Room would end every wait. */
     if (of_end && (how & EV_ADD))
         how |= EV_CLEAR;
-    return change_of(desc, EVFILT_WRITE, how | (of_end || (interest & INTEREST_WRITE) ? EV_ENABLE : EV_DISABLE), 0, 0);
+    return loop__change_of(desc, EVFILT_WRITE, how | (of_end || (interest & INTEREST_WRITE) ? EV_ENABLE : EV_DISABLE),
+                           0, 0);
 }
 
 /*
@@ -268,11 +107,11 @@ static struct kevent level_anchor(struct desc *desc, unsigned interest, unsigned
     if (loop__posix(desc)->pending & WRITE_ONLY)
         return write_change(desc, interest, how);
     if (interest & INTEREST_READ)
-        return change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
+        return loop__change_of(desc, EVFILT_READ, how | EV_ENABLE, 0, 0);
     /* No data reaches the low-water mark, where there is one; the end does. */
     if (read_is_of_end(interest))
-        return change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
-    return change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
+        return loop__change_of(desc, EVFILT_READ, how | EV_ENABLE, NOTE_LOWAT, INT_MAX);
+    return loop__change_of(desc, EVFILT_READ, how | EV_DISABLE, 0, 0);
 }
 
 static bool wants_write(struct desc *desc, unsigned interest)
@@ -285,18 +124,18 @@ static struct changes level_changes(struct desc *desc, unsigned interest, unsign
 {
     struct changes changes = {.n = 0};
 
-    add(&changes, level_anchor(desc, interest, EV_ADD));
+    loop__changes_add(&changes, level_anchor(desc, interest, EV_ADD));
     if (loop__posix(desc)->pending & WRITE_ONLY)
         return changes;
     if (wants_write(desc, interest))
-        add(&changes, write_change(desc, interest, EV_ADD));
+        loop__changes_add(&changes, write_change(desc, interest, EV_ADD));
     else if (wants_write(desc, before))
-        add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
+        loop__changes_add(&changes, loop__change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
 #ifdef EVFILT_EXCEPT
     if (interest & INTEREST_PRIORITIZED)
-        add(&changes, change_of(desc, EVFILT_EXCEPT, EV_ADD | EV_ENABLE, NOTE_OOB, 0));
+        loop__changes_add(&changes, loop__change_of(desc, EVFILT_EXCEPT, EV_ADD | EV_ENABLE, NOTE_OOB, 0));
     else if (before & INTEREST_PRIORITIZED)
-        add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
+        loop__changes_add(&changes, loop__change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
 #endif
     return changes;
 }
@@ -318,9 +157,9 @@ static bool forget_end(struct kqueue_backend *backend, struct desc *desc)
     bool forgotten = false;
 
     if (!write_only && loop__registration_is_of_end(desc, EVFILT_READ))
-        forgotten = loop__registration_make_one(backend, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
+        forgotten = loop__registration_make_one(backend, loop__change_of(desc, EVFILT_READ, EV_DELETE, 0, 0)) == 0;
     if (loop__registration_is_of_end(desc, EVFILT_WRITE) &&
-        loop__registration_make_one(backend, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0)) == 0)
+        loop__registration_make_one(backend, loop__change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0)) == 0)
         forgotten = forgotten || write_only;
     return forgotten;
 }
@@ -332,7 +171,7 @@ static void silence(struct kqueue_backend *backend, struct desc *desc, bool forg
 
     if (!forgotten)
         changes.list[0] = level_anchor(desc, INTEREST_LEVEL, 0); /* not added anew */
-    make(backend, &changes);
+    loop__registration_make(backend, &changes);
     loop__posix(desc)->interest = INTEREST_LEVEL;
     if (changes.list[0].data != 0) {
         loop__registration_delete(backend, &changes.list[0]);
@@ -340,7 +179,7 @@ static void silence(struct kqueue_backend *backend, struct desc *desc, bool forg
     }
 }
 
-static struct kevent question_of(struct desc *desc)
+struct kevent loop__registration_question(struct desc *desc)
 {
     return level_anchor(desc, loop__posix(desc)->interest, EV_RECEIPT);
 }
@@ -352,7 +191,7 @@ static struct kevent question_of(struct desc *desc)
 static void ask(struct kqueue_backend *backend, struct desc *desc)
 {
     loop__posix(desc)->pending |= DEAD;
-    (void)push(backend, desc, question_of(desc));
+    (void)loop__registration_push(backend, desc, loop__registration_question(desc));
 }
 
 static void answer(struct kqueue_backend *backend, struct desc *desc, int error)
@@ -380,17 +219,17 @@ void loop__registration_repeat(struct kqueue_backend *backend, struct desc *desc
     struct changes changes = {.n = 0};
     int error;
 
-    add(&changes, change_of(desc, filter, EV_DELETE, 0, 0));
+    loop__changes_add(&changes, loop__change_of(desc, filter, EV_DELETE, 0, 0));
     if (filter == EVFILT_WRITE)
-        add(&changes, change_of(desc, EVFILT_WRITE, how | EV_ENABLE, 0, 0));
+        loop__changes_add(&changes, loop__change_of(desc, EVFILT_WRITE, how | EV_ENABLE, 0, 0));
     else
-        add(&changes, level_anchor(desc, loop__posix(desc)->interest, how));
-    make(backend, &changes);
+        loop__changes_add(&changes, level_anchor(desc, loop__posix(desc)->interest, how));
+    loop__registration_make(backend, &changes);
     error = (int)changes.list[1].data;
     if (filter == EVFILT_WRITE && quirk_pipe_is_dead(error)) {
         ask(backend, desc);
     } else if (error != 0) {
-        drop(backend, desc);
+        loop__registration_drop(backend, desc);
         loop__fd_table_set(&backend->readiness.callers, desc->os.fd, NULL);
         loop__posix(desc)->interest = 0;
         loop__desc_lost(desc); /* nothing would tell any more */
@@ -404,16 +243,17 @@ static void undo_level(struct kqueue_backend *backend, struct desc *desc, unsign
     struct changes changes = level_changes(desc, before, interest);
 
     if (write_is_of_end(desc, interest)) /* it would not repeat itself */
-        (void)loop__registration_make_one(backend, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
+        (void)loop__registration_make_one(backend, loop__change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
     if (before == 0)
         loop__registration_delete(backend, &changes.list[0]);
     else
-        make(backend, &changes);
+        loop__registration_make(backend, &changes);
 }
 
 static bool is_wanted(struct desc *desc, const struct kevent *change, unsigned interest)
 {
-    return change->filter == EVFILT_WRITE ? wants_write(desc, interest) : (interest & direction_of(change)) != 0;
+    return change->filter == EVFILT_WRITE ? wants_write(desc, interest)
+                                          : (interest & loop__change_direction(change)) != 0;
 }
 
 static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
@@ -428,7 +268,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
 
     if (!can_watch(interest))
         return LOOP_ENOTSUP;
-    drop(backend, desc);
+    loop__registration_drop(backend, desc);
     posix->pending &= (uint8_t)~DEAD;
     forgotten = forget_end(backend, desc);
     if (interest == INTEREST_LEVEL && !first) {
@@ -436,11 +276,11 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
         return 0;
     }
     changes = level_changes(desc, interest, posix->interest);
-    make(backend, &changes);
+    loop__registration_make(backend, &changes);
     if (first && quirk_refuses_kind((int)changes.list[0].data) && is_write_only(desc->os.fd)) {
         posix->pending |= WRITE_ONLY;
         changes = level_changes(desc, interest, posix->interest);
-        make(backend, &changes);
+        loop__registration_make(backend, &changes);
     }
     for (int i = 0; i < changes.n; i++) {
         const struct kevent *receipt = &changes.list[i];
@@ -452,7 +292,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
             dead = is_wanted(desc, receipt, interest);
             continue;
         }
-        if (direction_of(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
+        if (loop__change_direction(receipt) == INTEREST_PRIORITIZED && !(desc->flags & DESC_SOCKET))
             continue; /* nothing is urgent on a pipe or a terminal */
         undo_level(backend, desc, interest);
         if (was_dead)
@@ -475,8 +315,8 @@ static struct kevent watched_change(struct desc *desc, unsigned flags)
                            NOTE_DELETE | NOTE_REVOKE;
 
     if (desc->flags & DESC_PROCESS)
-        return change_of(desc, EVFILT_PROC, flags, NOTE_EXIT, 0);
-    return change_of(desc, EVFILT_VNODE, flags, notes, 0);
+        return loop__change_of(desc, EVFILT_PROC, flags, NOTE_EXIT, 0);
+    return loop__change_of(desc, EVFILT_VNODE, flags, notes, 0);
 }
 
 static int change_watched(struct kqueue_backend *backend, struct desc *desc)
@@ -504,20 +344,20 @@ static void remove_all(struct kqueue_backend *backend, struct desc *desc)
     bool closed_next = (desc->flags & DESC_OWNED) && (desc->handle.flags & HANDLE_CLOSING);
     struct changes changes = {.n = 0};
 
-    drop(backend, desc);
+    loop__registration_drop(backend, desc);
     /* Closing ends the registration (fact a). In a child that has not called loop_fork() there is none (fact f). */
     if ((desc->flags & DESC_WATCHED) && backend->process == loop__process_id()) {
         (void)loop__registration_make_one(backend, watched_change(desc, EV_DELETE));
     } else if (!closed_next && backend->process == loop__process_id()) {
         if (!(desc->flags & DESC_LEVEL) || !(posix->pending & WRITE_ONLY))
-            add(&changes, change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
+            loop__changes_add(&changes, loop__change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
         if (wants_write(desc, posix->interest) || (posix->pending & WRITE_ONLY))
-            add(&changes, change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
+            loop__changes_add(&changes, loop__change_of(desc, EVFILT_WRITE, EV_DELETE, 0, 0));
 #ifdef EVFILT_EXCEPT
         if (posix->interest & INTEREST_PRIORITIZED)
-            add(&changes, change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
+            loop__changes_add(&changes, loop__change_of(desc, EVFILT_EXCEPT, EV_DELETE, 0, 0));
 #endif
-        make(backend, &changes);
+        loop__registration_make(backend, &changes);
     }
     posix->interest = 0;
 }
@@ -537,7 +377,7 @@ static bool is_registered(struct kqueue_backend *backend, struct desc *desc)
     if (desc->flags & DESC_LEVEL)
         probe = level_anchor(desc, interest, 0);
     else
-        probe = change_of(desc, interest & INTEREST_READ ? (int)EVFILT_READ : (int)EVFILT_WRITE, EV_ENABLE, 0, 0);
+        probe = loop__change_of(desc, interest & INTEREST_READ ? (int)EVFILT_READ : (int)EVFILT_WRITE, EV_ENABLE, 0, 0);
     return loop__registration_make_one(backend, probe) == 0;
 }
 
@@ -551,7 +391,7 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
     if (owner != NULL && owner != desc) {
         if (is_registered(backend, owner))
             return LOOP_EEXIST;
-        drop(backend, owner);
+        loop__registration_drop(backend, owner);
     }
     if (!(desc->flags & DESC_CALLER))
         return 0;
@@ -620,6 +460,6 @@ void loop__registration_error(loop_t *loop, const struct kevent *event)
         loop__posix(desc)->interest &= (uint8_t)~INTEREST_WRITE;
         loop__readiness_edge(loop, desc, EDGE_WRITE | EDGE_ODD);
     } else {
-        loop__readiness_failed(desc, direction_of(event), loop__system_error(error));
+        loop__readiness_failed(desc, loop__change_direction(event), loop__system_error(error));
     }
 }
