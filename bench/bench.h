@@ -113,7 +113,7 @@ bool pipes_readable(unsigned index);
 /* A flood of tasks, one way: post_open() makes a loop and room for the tasks, and post_serve() runs the loop until
  * post_ran() returns true, while another thread calls post_send() for each task, 0 to tasks-1. post_report() may print
  * what the contender knows of its run. */
-void post_open(uint64_t tasks);
+void post_open(uint64_t number);
 void post_send(uint64_t task);
 void post_serve(void);
 void post_report(void);
@@ -122,7 +122,7 @@ void post_report(void);
 bool post_ran(uint64_t task);
 
 /* work.c, for contenders that have wake-ups only: tasks in a list with a lock. put: whether it was empty. */
-void queue_open(uint64_t tasks);
+void queue_open(uint64_t number);
 bool queue_put(uint64_t task);
 bool queue_run(void); /* runs all there are by post_ran(), and returns its last answer */
 

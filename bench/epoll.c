@@ -77,9 +77,9 @@ void pipes_run(const struct pipes_job *job)
 
 static int wake_fd;
 
-void post_open(uint64_t tasks)
+void post_open(uint64_t number)
 {
-    queue_open(tasks);
+    queue_open(number);
     wake_fd = eventfd(0, EFD_CLOEXEC);
     BENCH_CHECK(wake_fd >= 0);
 }
@@ -108,29 +108,36 @@ void post_report(void) {}
 
 /* ------------------------------------------------------------------------------------------------------------ server -- */
 
-/* When something came last on each descriptor: looked over once a second, which is a deadline of that precision. */
+/* When something came last on each connection: looked over once a second, which is a deadline of that precision. */
 struct seen {
-    uint64_t *times; /* by descriptor; 0: not a connection */
+    uint64_t deadline; /* 0: there is none, and no times */
+    uint64_t *times;   /* by descriptor; 0: not a connection */
     int room;
     uint64_t now;
     uint64_t looked;
 };
 
-static uint64_t read_clock(void)
+static void read_clock(struct seen *seen)
 {
     struct timespec time;
 
     BENCH_CHECK(clock_gettime(CLOCK_MONOTONIC, &time) == 0);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+    seen->now = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static uint64_t close_late(struct seen *seen, uint64_t deadline)
+static void note(struct seen *seen, int fd, uint64_t time)
+{
+    if (seen->times != NULL)
+        seen->times[fd] = time;
+}
+
+static uint64_t close_late(struct seen *seen)
 {
     uint64_t closed = 0;
 
     seen->looked = seen->now;
     for (int fd = 0; fd < seen->room; fd++) {
-        if (seen->times[fd] != 0 && seen->now - seen->times[fd] > deadline) {
+        if (seen->times[fd] != 0 && seen->now - seen->times[fd] > seen->deadline) {
             seen->times[fd] = 0;
             (void)close(fd);
             closed++;
@@ -147,17 +154,40 @@ static void accept_all(int epfd, int listener, struct seen *seen)
         struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
         BENCH_CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) == 0);
-        if (fd < seen->room)
-            seen->times[fd] = seen->now;
+        note(seen, fd, seen->now);
         server_accepted();
     }
 }
 
-void server_run(const struct server_job *job)
+/* The number of connections that have ended. */
+static uint64_t serve_events(int epfd, const struct server_job *job, struct seen *seen)
 {
     struct epoll_event events[EVENTS];
+    int count = epoll_wait(epfd, events, EVENTS, job->deadline > 0 ? 1000 : -1);
+    uint64_t ended = 0;
+
+    if (job->deadline > 0)
+        read_clock(seen);
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+
+        if (fd == job->listener) {
+            accept_all(epfd, fd, seen);
+        } else if (server_readable(fd)) {
+            note(seen, fd, seen->now);
+        } else {
+            note(seen, fd, 0);
+            (void)close(fd);
+            ended++;
+        }
+    }
+    return ended;
+}
+
+void server_run(const struct server_job *job)
+{
     struct epoll_event event = {.events = EPOLLIN, .data.fd = job->listener};
-    struct seen seen = {0};
+    struct seen seen = {.deadline = job->deadline};
     int epfd = epoll_create1(EPOLL_CLOEXEC);
     uint64_t left = job->connections;
 
@@ -165,30 +195,13 @@ void server_run(const struct server_job *job)
     if (job->deadline > 0) {
         seen.room = (int)job->connections + 32;
         seen.times = bench_calloc((size_t)seen.room, sizeof(*seen.times));
-        seen.looked = read_clock();
+        read_clock(&seen);
+        seen.looked = seen.now;
     }
     while (left > 0) {
-        int count = epoll_wait(epfd, events, EVENTS, job->deadline > 0 ? 1000 : -1);
-
-        if (job->deadline > 0)
-            seen.now = read_clock();
-        for (int i = 0; i < count; i++) {
-            int fd = events[i].data.fd;
-
-            if (fd == job->listener) {
-                accept_all(epfd, fd, &seen);
-            } else if (server_readable(fd)) {
-                if (fd < seen.room)
-                    seen.times[fd] = seen.now;
-            } else {
-                if (fd < seen.room)
-                    seen.times[fd] = 0;
-                (void)close(fd);
-                left--;
-            }
-        }
+        left -= serve_events(epfd, job, &seen);
         if (seen.now - seen.looked >= 1000000000)
-            left -= close_late(&seen, job->deadline);
+            left -= close_late(&seen);
     }
     free(seen.times);
     (void)close(epfd);

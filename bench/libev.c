@@ -257,9 +257,9 @@ static void on_posted(struct ev_loop *loop, ev_async *async, int events)
         ev_break(loop, EVBREAK_ALL);
 }
 
-void post_open(uint64_t tasks)
+void post_open(uint64_t number)
 {
-    queue_open(tasks);
+    queue_open(number);
     post_loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     BENCH_CHECK(post_loop != NULL);
     ev_async_init(&posted, on_posted);

@@ -271,9 +271,9 @@ static void on_posted(evutil_socket_t fd, short events, void *data)
         (void)event_base_loopbreak(the_base);
 }
 
-void post_open(uint64_t tasks)
+void post_open(uint64_t number)
 {
-    queue_open(tasks);
+    queue_open(number);
     BENCH_CHECK(evthread_use_pthreads() == 0);
     the_base = make_base();
     posted = wake_event(the_base, on_posted, NULL);

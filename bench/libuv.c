@@ -310,9 +310,9 @@ static void on_posted(uv_async_t *async)
         uv_stop(async->loop);
 }
 
-void post_open(uint64_t tasks)
+void post_open(uint64_t number)
 {
-    queue_open(tasks);
+    queue_open(number);
     BENCH_CHECK(uv_loop_init(&the_loop) == 0);
     BENCH_CHECK(uv_async_init(&the_loop, &posted, on_posted) == 0);
 }

@@ -22,9 +22,9 @@ static void on_async(loop_async_t *async)
     (void)async;
 }
 
-void post_open(uint64_t count)
+void post_open(uint64_t number)
 {
-    tasks = bench_calloc(count, sizeof(*tasks));
+    tasks = bench_calloc(number, sizeof(*tasks));
     BENCH_CHECK(loop_init(&loop, NULL) == 0);
     BENCH_CHECK(loop_async_init(loop, &alive, on_async) == 0);
 }

@@ -14,9 +14,9 @@ static int *open_pipes(unsigned count)
 
     bench_descriptors(2 * count + 32);
     for (unsigned i = 0; i < count; i++)
-        BENCH_CHECK(pipe(&ends[2 * i]) == 0);
-    ends[2 * count] = ends[0];
-    ends[2 * count + 1] = ends[1];
+        BENCH_CHECK(pipe(&ends[2 * (size_t)i]) == 0);
+    ends[2 * (size_t)count] = ends[0];
+    ends[2 * (size_t)count + 1] = ends[1];
     return ends;
 }
 
@@ -25,7 +25,7 @@ static int *reading_ends(const int *ends, unsigned count)
     int *fds = bench_calloc(count, sizeof(*fds));
 
     for (unsigned i = 0; i < count; i++)
-        fds[i] = ends[2 * i];
+        fds[i] = ends[2 * (size_t)i];
     return fds;
 }
 
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     fds = reading_ends(pipes_work.ends, job.count);
     job.fds = fds;
     for (unsigned i = 0; i < active; i++)
-        BENCH_CHECK(write(pipes_work.ends[2 * i * (job.count / active) + 1], "e", 1) == 1);
+        BENCH_CHECK(write(pipes_work.ends[2 * (size_t)i * (job.count / active) + 1], "e", 1) == 1);
     pipes_work.to_read = events;
     pipes_work.to_write = events - active;
     bench_begin();

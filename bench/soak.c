@@ -228,12 +228,10 @@ static void on_written(loop_op_t *op)
     if (op->status != 0) {
         counts.broken++;
         end(connection);
-    } else if (connection->kind == SOAK_CHURN) {
-        end_orderly(connection);
-    } else if (connection->kind != SOAK_FLOOD) {
-        BENCH_CHECK(loop_tcp_read_start(&connection->tcp, give_memory, on_read) == 0);
-    } else if (connection->flooded < SOAK_FLOOD_SIZE) {
+    } else if (connection->kind == SOAK_FLOOD && connection->flooded < SOAK_FLOOD_SIZE) {
         flood_on(connection, op);
+    } else if (connection->kind != SOAK_FLOOD && connection->kind != SOAK_CHURN) {
+        BENCH_CHECK(loop_tcp_read_start(&connection->tcp, give_memory, on_read) == 0);
     } else if (connection->writes == 0) {
         end_orderly(connection);
     }

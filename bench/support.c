@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -110,13 +111,16 @@ uint32_t bench_random(uint32_t limit)
 
 unsigned long bench_anonymous_memory(void)
 {
+    static const char key[] = "Anonymous:";
     char line[128];
     unsigned long kb = 0;
     FILE *file = fopen("/proc/self/smaps_rollup", "r");
 
     BENCH_CHECK(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "Anonymous: %lu", &kb) != 1)
-        continue;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, key, sizeof(key) - 1) == 0)
+            kb = strtoul(line + sizeof(key) - 1, NULL, 10);
+    }
     (void)fclose(file);
     return kb;
 }

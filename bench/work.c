@@ -12,7 +12,7 @@ struct pipes_work pipes_work;
 
 bool pipes_readable(unsigned index)
 {
-    const int *ends = &pipes_work.ends[2 * index];
+    const int *ends = &pipes_work.ends[2 * (size_t)index];
     char byte;
 
     if (read(ends[0], &byte, 1) != 1)
@@ -46,9 +46,9 @@ static struct node *nodes;
 static struct node *first;
 static struct node **last = &first;
 
-void queue_open(uint64_t tasks)
+void queue_open(uint64_t number)
 {
-    nodes = bench_calloc(tasks, sizeof(*nodes));
+    nodes = bench_calloc(number, sizeof(*nodes));
 }
 
 bool queue_put(uint64_t task)
