@@ -71,6 +71,7 @@ set(loop_iocp_sources
     src/iocp/iocp.c
     src/iocp/names.c
     src/iocp/operation.c
+    src/iocp/poll_thread.c
     src/iocp/signal.c
     src/iocp/socket.c
     src/iocp/start.c

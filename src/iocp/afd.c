@@ -1,6 +1,7 @@
 /*
  * Readiness of sockets: polls of the AFD driver, which is what Winsock itself is built on. Each poll is a request on a device of
- * the loop's own, tells once, and is asked for anew before the next wait for as long as somebody watches.
+ * the loop's own, tells once, and is asked for anew before the next wait for as long as somebody watches. Where the driver is out
+ * of reach, a thread stands in for it.
  */
 #include "iocp.h"
 
@@ -66,25 +67,49 @@ static int open_device(struct iocp *iocp)
     return 0;
 }
 
-/* Without the flag for skipping: a poll that is answered at once gives its packet, too. */
-static int start_poll(struct iocp *iocp, struct request *request, struct afd_poll *poll, SOCKET socket, unsigned events)
+/* What may be had another time: the thread would need it, too. */
+static bool is_lack(int error)
 {
+    return error == LOOP_ENOMEM || error == LOOP_ENOBUFS || error == LOOP_EMFILE || error == LOOP_ENFILE;
+}
+
+static int open_device_or_thread(struct iocp *iocp, loop_t *loop)
+{
+    int error = iocp->afd == NULL && iocp->poller == NULL ? open_device(iocp) : 0;
+
+    return error == 0 || is_lack(error) ? error : loop__poll_thread_open(iocp, loop);
+}
+
+/* Without the flag for skipping: a poll that is answered at once gives its packet, too. */
+static int start_poll(loop_t *loop, struct request *request, struct afd_poll *poll, SOCKET socket, unsigned events)
+{
+    struct iocp *iocp = loop__iocp(loop);
     OVERLAPPED *overlapped = loop__request_begin(request);
     DWORD error = ERROR_SUCCESS;
+    int opened = open_device_or_thread(iocp, loop);
 
-    if (iocp->afd == NULL) {
-        int opened = open_device(iocp);
-
-        if (opened != 0)
-            return opened;
-    }
+    if (opened != 0)
+        return opened;
     *poll = (struct afd_poll){.timeout = {.QuadPart = INT64_MAX}, .count = 1};
     poll->handle = (HANDLE)socket;
     poll->events = asked_for(events);
+    if (iocp->poller != NULL) {
+        int asked = loop__poll_thread_ask(iocp->poller, loop, request, poll);
+
+        return asked != 0 ? asked : loop__request_started(request, ERROR_IO_PENDING, WAY_PLAIN);
+    }
     if (!loop__sys.DeviceIoControl(iocp->afd, IOCTL_AFD_POLL, poll, sizeof(*poll), poll, sizeof(*poll), NULL,
                                    overlapped))
         error = loop__sys.GetLastError();
     return loop__request_started(request, error, WAY_PLAIN);
+}
+
+void loop__iocp_poll_cancel(struct iocp *iocp, struct request *request)
+{
+    if (iocp->poller == NULL)
+        loop__request_cancel(iocp->afd, request);
+    else if (request->pending)
+        loop__poll_thread_cancel(iocp->poller, request);
 }
 
 /* Layered providers have sockets of their own; the driver knows those below. */
@@ -104,7 +129,7 @@ static int poll_socket(struct desc *desc, struct request *request, struct afd_po
     SOCKET base;
     int error = base_of(desc->os.fd, &base);
 
-    return error != 0 ? error : start_poll(loop__iocp(desc->handle.loop), request, poll, base, events);
+    return error != 0 ? error : start_poll(desc->handle.loop, request, poll, base, events);
 }
 
 int loop__iocp_await_ready(struct op *op, struct request *request, struct afd_poll *poll)
@@ -129,6 +154,13 @@ int loop__iocp_await_ready(struct op *op, struct request *request, struct afd_po
 int loop__iocp_await_room(struct op *op, struct request *request, struct afd_poll *poll)
 {
     return poll_socket(op->desc, request, poll, LOOP_WRITABLE);
+}
+
+bool loop__iocp_polls(const struct op *op)
+{
+    if (op->kind == OP_WRITE)
+        return loop__iocp_op((struct op *)(uintptr_t)op)->full;
+    return op->kind == OP_READY && loop__iocp_desc(op->desc)->type != 0;
 }
 
 unsigned loop__iocp_ready_found(const struct op *op, const struct afd_poll *poll)
@@ -156,12 +188,13 @@ static void ask_no_more(struct iocp_desc *iocp_desc)
     }
 }
 
-static int ask(struct iocp *iocp, struct iocp_desc *iocp_desc, unsigned events)
+static int ask(struct desc *desc, unsigned events)
 {
+    struct iocp_desc *iocp_desc = loop__iocp_desc(desc);
     int started;
 
     iocp_desc->request.kind = REQUEST_WATCH;
-    started = start_poll(iocp, &iocp_desc->request, &iocp_desc->io.poll, iocp_desc->base, events);
+    started = start_poll(desc->handle.loop, &iocp_desc->request, &iocp_desc->io.poll, iocp_desc->base, events);
     if (started < 0)
         return started;
     iocp_desc->asked = (uint8_t)events;
@@ -183,9 +216,9 @@ int loop__iocp_watch(loop_t *loop, struct desc *desc, unsigned events)
         /* It may be answered, which is known only when its packet was taken. Another is asked for after that. */
         iocp_desc->outdated = true;
         if (events & ~(unsigned)iocp_desc->asked)
-            loop__request_cancel(iocp->afd, &iocp_desc->request);
+            loop__iocp_poll_cancel(iocp, &iocp_desc->request);
     } else if (events != 0) {
-        error = ask(iocp, iocp_desc, events);
+        error = ask(desc, events);
     }
     if (error != 0)
         return error;
@@ -235,7 +268,7 @@ void loop__iocp_watch_packet(struct desc *desc)
     } else {
         /* What it is now asked for may hold, and this poll is to find it. */
         iocp->again = true;
-        if (ask(iocp, iocp_desc, iocp_desc->events) != 0)
+        if (ask(desc, iocp_desc->events) != 0)
             lose(desc);
     }
 }
@@ -249,9 +282,11 @@ int loop__iocp_rearm(struct iocp *iocp)
     while (!list_empty(&batch)) {
         struct iocp_desc *iocp_desc = CONTAINER_OF(list_pop(&batch), struct iocp_desc, rearm);
 
+        struct desc *desc = CONTAINER_OF(iocp_desc, struct desc, backend);
+
         iocp_desc->rearms = false;
-        if (ask(iocp, iocp_desc, iocp_desc->events) != 0) {
-            lose(CONTAINER_OF(iocp_desc, struct desc, backend)); /* nothing would tell any more */
+        if (ask(desc, iocp_desc->events) != 0) {
+            lose(desc); /* nothing would tell any more */
             lost++;
         }
     }
@@ -264,7 +299,7 @@ void loop__iocp_watch_close(struct desc *desc)
 
     ask_no_more(iocp_desc);
     if (iocp_desc->request.pending) {
-        loop__request_cancel(loop__iocp(desc->handle.loop)->afd, &iocp_desc->request);
+        loop__iocp_poll_cancel(loop__iocp(desc->handle.loop), &iocp_desc->request);
         loop__desc_hold(desc);
     }
 }

@@ -32,6 +32,7 @@ static void iocp_close(loop_t *loop)
     struct iocp *iocp = loop__iocp(loop);
 
     loop__fine_timer_close(iocp, loop);
+    loop__poll_thread_close(iocp, loop);
     if (iocp->afd != NULL)
         (void)loop__sys.CloseHandle(iocp->afd);
     (void)loop__sys.CloseHandle(iocp->port);
@@ -276,14 +277,6 @@ static int iocp_detach(loop_t *loop, struct desc *desc, bool live)
     return 0;
 }
 
-HANDLE loop__iocp_request_handle(loop_t *loop, const struct op *op)
-{
-    bool polls = op->kind == OP_READY && ((const struct iocp_desc *)(const void *)op->desc->backend)->type != 0;
-    bool full = op->kind == OP_WRITE && ((const struct iocp_op *)(const void *)op->backend)->full;
-
-    return polls || full ? loop__iocp(loop)->afd : loop__iocp_handle(op->desc);
-}
-
 /* ------------------------------------------------------------------------------------------------------------- waiting -- */
 
 /* Rounded up, so that no timer is early. */
@@ -320,6 +313,8 @@ static int iocp_poll(loop_t *loop, int64_t timeout)
         early += atomic_exchange(&iocp->unposted, false);
     if (early > 0)
         left = 0; /* which is to be told at once */
+    if (iocp->poller != NULL && left == 0)
+        loop__poll_thread_look(iocp->poller); /* a wait would give it the time */
     for (;;) {
         int taken = dequeue_all(iocp, wait_time(loop, end, left));
 

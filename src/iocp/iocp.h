@@ -6,6 +6,7 @@
  *   start.c      one operation: the call that starts it, and what its result means
  *   trigger.c    handles that read or accept by themselves: zero-byte reads, AcceptEx
  *   afd.c        readiness: poll handles, and operations that wait for it
+ *   poll_thread.c the same where the driver for it is out of reach
  *   wait.c       processes and other objects that are signalled
  *   fine_timer.c waits that are finer than the system's tick
  */
@@ -68,6 +69,8 @@ static inline size_t loop__request_bytes(const struct request *request)
     return request->overlapped.InternalHigh;
 }
 
+#define NT_PENDING 0x00000103u
+#define NT_CANCELLED 0xC0000120u
 #define NT_BUFFER_OVERFLOW 0x80000005u /* the rest of a datagram or message is lost, or waits */
 
 /* NT_SUCCESS(), and what came with something cut off. */
@@ -160,12 +163,13 @@ struct iocp {
     struct fd_table numbers;   /* every descriptor */
     LPFN_CONNECTEX connect_ex; /* NULL until the first use */
     LPFN_ACCEPTEX accept_ex;
-    struct fine_timer *timer; /* NULL until the first use */
-    int early;                /* events that were taken outside of a poll, for the next one to tell */
-    bool coarse;              /* the system has none */
-    bool again;               /* something was asked for in this wait that may be there already */
-    atomic_bool woken;        /* a PACKET_WAKE is on its way */
-    atomic_bool unposted;     /* ... could not be posted: the next wait ends at once */
+    struct poll_thread *poller; /* NULL: not needed until now */
+    struct fine_timer *timer;   /* NULL until the first use */
+    int early;                  /* events that were taken outside of a poll, for the next one to tell */
+    bool coarse;                /* the system has none */
+    bool again;                 /* something was asked for in this wait that may be there already */
+    atomic_bool woken;          /* a PACKET_WAKE is on its way */
+    atomic_bool unposted;       /* ... could not be posted: the next wait ends at once */
     OVERLAPPED_ENTRY packets[PACKETS_PER_WAIT];
 };
 
@@ -201,9 +205,6 @@ static inline int loop__iocp_number(const struct desc *desc)
 {
     return (int)((desc->os.fd >> 2) & INT32_MAX);
 }
-
-/* The handle that an operation's request was started on. */
-HANDLE loop__iocp_request_handle(loop_t *loop, const struct op *op);
 
 /* --------------------------------------------------------------------------------------------------------- start.c -- */
 
@@ -263,6 +264,20 @@ int loop__iocp_await_ready(struct op *op, struct request *request, struct afd_po
 /* Of one that writes: waits for room. */
 int loop__iocp_await_room(struct op *op, struct request *request, struct afd_poll *poll);
 unsigned loop__iocp_ready_found(const struct op *op, const struct afd_poll *poll);
+/* Whether it is one of the two, now; cancels such a request. */
+bool loop__iocp_polls(const struct op *op);
+void loop__iocp_poll_cancel(struct iocp *iocp, struct request *request);
+
+/* --------------------------------------------------------------------------------------------------- poll_thread.c -- */
+
+/* Makes iocp->poller. */
+int loop__poll_thread_open(struct iocp *iocp, loop_t *loop);
+void loop__poll_thread_close(struct iocp *iocp, loop_t *loop);
+/* poll->handle and poll->events are asked for: 0, and a packet comes, or why not. */
+int loop__poll_thread_ask(struct poll_thread *poller, loop_t *loop, struct request *request, struct afd_poll *poll);
+void loop__poll_thread_cancel(struct poll_thread *poller, const struct request *request);
+/* Returns when there are the packets of all that holds by now. */
+void loop__poll_thread_look(struct poll_thread *poller);
 
 /* ---------------------------------------------------------------------------------------------------------- wait.c -- */
 

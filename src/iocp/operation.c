@@ -212,7 +212,10 @@ static void cancel_wait(struct op *op)
 
 static void cancel_request(loop_t *loop, struct op *op)
 {
-    loop__request_cancel(loop__iocp_request_handle(loop, op), &loop__iocp_op(op)->request);
+    if (loop__iocp_polls(op))
+        loop__iocp_poll_cancel(loop__iocp(loop), &loop__iocp_op(op)->request);
+    else
+        loop__request_cancel(loop__iocp_handle(op->desc), &loop__iocp_op(op)->request);
     if (op->kind == OP_ACCEPT)
         loop__iocp_accept_cancelled(op);
 }

@@ -31,8 +31,6 @@ int loop__request_started(struct request *request, DWORD error, enum request_way
     return START_PENDING;
 }
 
-#define NT_PENDING 0x103u
-
 /* Mostly once is enough; more than six times was never seen. */
 #define CANCEL_TRIES 32
 

@@ -53,6 +53,7 @@ typedef unsigned(__stdcall thread_entry)(void *argument);
     X(BOOL, SwitchToThread, (void), ()) \
     X(int, WSAGetLastError, (void), ()) \
     X(int, WSAIoctl, (SOCKET s, DWORD code, void *in, DWORD in_len, void *out, DWORD out_len, DWORD *n, OVERLAPPED *overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine), (s, code, in, in_len, out, out_len, n, overlapped, routine)) \
+    X(int, WSAPoll, (WSAPOLLFD *fds, ULONG count, int ms), (fds, count, ms)) \
     X(int, WSARecv, (SOCKET s, WSABUF *bufs, DWORD nbufs, DWORD *n, DWORD *flags, OVERLAPPED *overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine), (s, bufs, nbufs, n, flags, overlapped, routine)) \
     X(int, WSASend, (SOCKET s, WSABUF *bufs, DWORD nbufs, DWORD *n, DWORD flags, OVERLAPPED *overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine), (s, bufs, nbufs, n, flags, overlapped, routine)) \
     X(SOCKET, WSASocketW, (int family, int type, int protocol, WSAPROTOCOL_INFOW *info, GROUP group, DWORD flags), (family, type, protocol, info, group, flags)) \

@@ -19,6 +19,7 @@ intptr_t fault_result(enum fault_row row, int error)
     case FAULT_getnameinfo:
         return error;
     case FAULT_WSAIoctl:
+    case FAULT_WSAPoll:
     case FAULT_WSARecv:
     case FAULT_WSARecvFrom:
     case FAULT_WSASend:
@@ -176,6 +177,7 @@ const int *fault_errors(enum fault_row row)
     case FAULT_NtCreateFile:
         return create_file_errors;
     case FAULT_WSAIoctl:
+    case FAULT_WSAPoll:
     case FAULT_getsockname:
     case FAULT_ioctlsocket:
         return get_errors;
