@@ -149,6 +149,19 @@ static void every_event_has_its_signal(void **state)
     finish();
 }
 
+/* SIGWINCH, as libuv numbers it on Windows. */
+static void that_a_console_was_resized_is_no_signal(void **state)
+{
+    loop_signal_t resized;
+
+    (void)state;
+    loop = support_loop();
+    assert_ok(loop_signal_init(loop, &resized));
+    assert_int_equal(loop_signal_start(&resized, note, 28), LOOP_EINVAL);
+    assert_false(loop_handle_is_active(&resized.handle));
+    support_finish(loop);
+}
+
 /* Others may have handlers, and the last one ends the process. */
 static void what_nobody_watches_is_left_to_others(void **state)
 {
@@ -285,6 +298,7 @@ int main(int argc, char **argv)
     static const harness_test tests[] = {TEST(a_handler_that_cannot_be_added_is_an_error_and_is_tried_again),
                                          TEST(it_is_added_once_for_all_signals),
                                          TEST(every_event_has_its_signal),
+                                         TEST(that_a_console_was_resized_is_no_signal),
                                          TEST(what_nobody_watches_is_left_to_others),
                                          TEST(events_and_watchers_may_race),
                                          TEST(ctrl_c_at_a_console_is_told),
