@@ -1,8 +1,8 @@
 /*
  * What the programs of bench/ share. A program is a subject (echo.c, timers.c, …: the arguments, the fixed amount of
- * work, the check value) linked with one contender (loop_*.c, or a peer's or floor's one file), which does the work with
- * public APIs only. Costs are found by counting two runs and dividing the difference, so what happens once per run does
- * not matter.
+ * work, the check value) linked with one contender (loop_*.c, or the one file of a peer or a floor), which does the work
+ * with public APIs only. Costs are found by counting two runs and dividing the difference, so what happens once per run
+ * does not matter.
  */
 #ifndef LOOP_BENCH_H
 #define LOOP_BENCH_H
@@ -65,8 +65,8 @@ struct echo_job {
 };
 uint64_t echo_run(const struct echo_job *job);
 
-/* Initialises `count` timers, then does the phases asked for, in this order, each over all timers by index. Timeouts are
- * given in units of timers_per_second, which the contender chooses. Returns the number of timers that fired. */
+/* Initialises `count` timers, then does the phases asked for, in this order, each over all timers by index. Timeouts
+ * are given in units of timers_per_second, which the contender chooses. Returns the number of timers that fired. */
 struct timers_job {
     uint32_t count;
     const uint32_t *first;  /* timeouts of `start`, below one second */

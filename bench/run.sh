@@ -1,7 +1,8 @@
 #!/bin/sh
-# run.sh CLIENT MODE ARGUMENTS... -- SERVER...: starts the server, waits for the port it prints, starts the client with its
-# mode, the port and its other arguments, and fails if either does. Both run on one CPU and the server in the batch class,
-# which does not preempt: so it sleeps until the client has sent a whole round, and one wait finds all connections ready.
+# run.sh CLIENT MODE ARGUMENTS... -- SERVER...: starts the server, waits for the port it prints, starts the client with
+# its mode, the port and its other arguments, and fails if either does. Both run on one CPU and the server in the batch
+# class, which does not preempt: so it sleeps until the client has sent a whole round, and one wait finds all connections
+# ready.
 # BENCH_COUNT=COMMAND is put before the server: valgrind, strace. BENCH_CLIENT_CPU=N gives the client another CPU.
 set -eu
 

@@ -1,8 +1,8 @@
 /*
- * soak SECONDS: a server under mixed load (slow readers, resets, half-closes, deadlines, connections of one request) from
- * a second process. Whenever a round of the load is over, nothing may be left of it: no connection, no operation without
- * its completion, no descriptor; and memory stays what it was, for which the first third of the time is compared with the
- * last.
+ * soak SECONDS: a server under mixed load (slow readers, resets, half-closes, deadlines, connections of one request)
+ * from a second process. Whenever a round of the load is over, nothing may be left of it: no connection, no operation
+ * without its completion, no descriptor; and memory stays what it was, for which the first third of the time is compared
+ * with the last.
  */
 #include "bench.h"
 #include "loop.h"
@@ -320,8 +320,8 @@ static void on_timer(loop_timer_t *timer)
     (void)timer;
 }
 
-/* Room for twice as many timers as there are connections: one that was stopped may keep its place until the stopped ones
- * are more than the others. When that happens first depends on chance. */
+/* Room for twice as many timers as there are connections: one that was stopped may keep its place until the stopped
+ * ones are more than the others. When that happens first depends on chance. */
 static void make_room_for_timers(void)
 {
     static loop_timer_t timers[2 * SOAK_CONNECTIONS + 1];

@@ -1,5 +1,6 @@
 #!/bin/sh
-# gdb.sh GDB COMMANDS PROGRAM: what gdb shows of a process that it stopped, and of its core file, is what loop_dump() prints.
+# gdb.sh GDB COMMANDS PROGRAM: what gdb shows of a process that it stopped, and of its core file, is what loop_dump()
+# prints.
 set -eu
 gdb=$1
 commands=$2
