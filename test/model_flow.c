@@ -120,16 +120,13 @@ static void trim_datagrams(struct flow *flow)
         drop_first(flow);
 }
 
-/* The write has been with the system, which forgets with it how much of it was read. */
+/*
+ * The write may have been with the system, which forgets with it how much of it was read. Whether its turn had come cannot be seen:
+ * those before it may be over, and have no callback.
+ */
 static bool is_uncounted(const struct flow *flow, const struct sent *sent)
 {
-    if (system_can.counts_cancelled || !flow->pipe || sent->bytes == sent->length)
-        return false;
-    for (const struct sent *before = flow->first; before != sent; before = before->next) {
-        if (!before->done)
-            return false; /* its turn had not come */
-    }
-    return true;
+    return !system_can.counts_cancelled && flow->pipe && sent->bytes != sent->length;
 }
 
 void flow_sent(struct flow *flow, struct sent *sent, size_t bytes, bool good)
