@@ -38,7 +38,7 @@ void until_another_report(void);
 void send_byte(loop_os_fd_t fd);
 void read_byte(loop_os_fd_t fd);
 
-/* Begins, makes all handles ready at once, and turns until the first callback, which does something to all the others. */
+/* Begins, makes all handles ready at once, and turns until the first callback, which does something to the others. */
 void all_are_ready(void (*action)(loop_poll_t *poll));
 
 /* The callback of those handles. */

@@ -87,7 +87,7 @@ bool support_end_is_seen_behind_data(void);
 /* Ends what is written to a socket. */
 int support_shutdown(loop_os_fd_t fd);
 
-/* The system may grow the buffers of a connection until they hold all that is written; from now on not those from one to other. */
+/* The system may grow the buffers of a connection until they hold all that is written; these it does not. */
 void support_bound_buffers(loop_os_fd_t from, loop_os_fd_t to);
 
 /* Options of sockets that are numbers. */
