@@ -53,21 +53,26 @@ static inline struct link *list_pop(struct link *list)
     return first;
 }
 
-/* Moves everything in `from` to the empty, uninitialised list `to`. */
-static inline void list_take(struct link *from, struct link *to)
+/* Moves everything in `from`, which is not empty, to the empty, uninitialised list `to`. */
+static inline void list_take_some(struct link *from, struct link *to)
 {
     struct link *first = from->next;
     struct link *last = from->prev;
 
-    if (first == from) {
-        list_init(to);
-        return;
-    }
     to->next = first;
     to->prev = last;
     first->prev = to;
     last->next = to;
     list_init(from);
+}
+
+/* The same of a list that may be empty. */
+static inline void list_take(struct link *from, struct link *to)
+{
+    if (list_empty(from))
+        list_init(to);
+    else
+        list_take_some(from, to);
 }
 
 /* Puts everything in `list` back before what `target` holds. */

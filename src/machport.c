@@ -95,7 +95,7 @@ static void enter_ready_queue(struct machport *machport)
     loop_t *loop = machport->handle.loop;
 
     if (machport->ready.todo == 0) {
-        machport->ready.todo = TODO_POLL;
+        machport->ready.todo = TODO_MESSAGE;
         list_push(&loop->ready, &machport->ready.link);
     }
     loop__made_ready(loop);

@@ -159,7 +159,7 @@ LOOP_INLINE void dispatch_one(loop_t *loop, struct ready *ready)
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         ready->todo = 0;
         loop__stream_readable(CONTAINER_OF(ready, struct stream, desc.ready));
-    } else if (ready->kind == READY_POLL) {
+    } else if (ready->todo == TODO_POLL) { /* of poll handles only */
         loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));
     } else {
         dispatch_handle(ready);
@@ -176,7 +176,7 @@ LOOP_INLINE bool dispatch(loop_t *loop, int rounds, bool timed)
     for (; rounds > 0 && !list_empty(&loop->ready); rounds--) {
         struct link batch;
 
-        list_take(&loop->ready, &batch);
+        list_take_some(&loop->ready, &batch);
         do {
             dispatch_one(loop, CONTAINER_OF(list_pop(&batch), struct ready, link));
             count++;

@@ -170,10 +170,11 @@ FITS(struct work, loop_work_t);
 
 /* What a descriptor stands in the ready queue for. It stands there while any of these is set. */
 enum desc_todo {
-    TODO_READ = 1,   /* the handle reads or accepts into memory of the library's choice */
-    TODO_RESUME = 2, /* the backend goes on with operations that it interrupted for fairness */
-    TODO_DRAIN = 4,  /* the write queue fell below its low mark */
-    TODO_POLL = 8    /* events were found that a poll handle waits for */
+    TODO_READ = 1,    /* the handle reads or accepts into memory of the library's choice */
+    TODO_RESUME = 2,  /* the backend goes on with operations that it interrupted for fairness */
+    TODO_DRAIN = 4,   /* the write queue fell below its low mark */
+    TODO_POLL = 8,    /* events were found that a poll handle waits for */
+    TODO_MESSAGE = 16 /* of a Mach port, not of a descriptor: it has a message, or is gone */
 };
 
 enum desc_flag {

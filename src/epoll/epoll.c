@@ -198,17 +198,17 @@ static int objects_open(struct epoll_backend *backend)
 /*
  * Something level-triggered is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the
  * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
- * instance is replaced as a whole; if that fails, the next poll tries again. Whether more was found to be closed early, and what
- * waited for it has ended.
+ * instance is replaced as a whole; if that fails, the next poll tries again. Gives the time that is left to wait: none if more
+ * was found to be closed early, and what waited for it has ended.
  */
-LOOP_APART static bool make_anew(loop_t *loop)
+LOOP_APART static int64_t make_anew(loop_t *loop, int64_t timeout)
 {
     struct epoll_backend *backend = backend_of(loop);
     int old = backend->fd;
     int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
 
     if (fd < 0)
-        return false;
+        return timeout;
     backend->fd = fd;
     if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
         backend->stale = false;
@@ -217,7 +217,7 @@ LOOP_APART static bool make_anew(loop_t *loop)
         backend->fd = old;
         loop__fd_close(fd);
     }
-    return !list_empty(&loop->ready) || !list_empty(&loop->done);
+    return list_empty(&loop->ready) && list_empty(&loop->done) ? timeout : 0;
 }
 
 static int backend_init(loop_t *loop)
@@ -388,20 +388,20 @@ static int backend_poll(loop_t *loop, int64_t timeout)
     int n;
 
     /* A host watches the instance itself, and cannot be told of another. */
-    if (backend->stale && !loop->watched && make_anew(loop))
-        timeout = 0;
+    if (backend->stale && !loop->watched)
+        timeout = make_anew(loop, timeout);
     n = wait_for(backend, timeout);
     if (n < 0)
         return loop__errno();
     end = backend->events + n;
     for (event = backend->events; event != end; event++) {
-        unsigned tag = event->data.u64 & TAG_MASK;
+        uint64_t data = event->data.u64;
 
-        if (tag == 0)
-            edge(loop, (struct desc *)(uintptr_t)event->data.u64, event);
-        else if (tag == TAG_LEVEL)
+        if (!(data & TAG_MASK))
+            edge(loop, (struct desc *)(uintptr_t)data, event);
+        else if (!(~data & TAG_LEVEL)) /* both bits; asked so, the line above remains one instruction */
             level_event(loop, &backend->readiness.callers, event);
-        else if (tag == TAG_CALLER)
+        else if (data & TAG_CALLER)
             caller_event(loop, event);
     }
     return n;
