@@ -358,16 +358,8 @@ static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
 /* A poll handle asked for these events, and they hold. To be called in the backend's poll. */
 static inline void loop__poll_found(loop_t *loop, struct poll *poll, unsigned events)
 {
-    struct ready *ready = &poll->desc.ready;
-
-    if (ready->todo == 0) {
-        ready->todo = TODO_POLL;
-        ready->found = (uint8_t)events;
-        list_push(&loop->ready, &ready->link);
-    } else {
-        ready->todo |= TODO_POLL;
-        ready->found |= (uint8_t)events;
-    }
+    poll->desc.ready.found |= (uint8_t)events;
+    loop__desc_queue(loop, &poll->desc, TODO_POLL);
 }
 
 static inline void loop__poll_dispatch(struct poll *poll)

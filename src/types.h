@@ -31,7 +31,7 @@ enum ready_kind {
 struct ready {
     struct link link;
     uint8_t kind;
-    uint8_t todo;  /* of a descriptor: enum desc_todo; of a Mach port: whether it stands there */
+    uint8_t todo;  /* enum desc_todo; 0: it does not stand there */
     uint8_t found; /* of a poll handle: LOOP_READABLE and so on, what it asked for, was found, and is not yet told */
 };
 

@@ -281,7 +281,6 @@ int loop__iocp_rearm(struct iocp *iocp)
     list_take(&iocp->rearm, &batch);
     while (!list_empty(&batch)) {
         struct iocp_desc *iocp_desc = CONTAINER_OF(list_pop(&batch), struct iocp_desc, rearm);
-
         struct desc *desc = CONTAINER_OF(iocp_desc, struct desc, backend);
 
         iocp_desc->rearms = false;

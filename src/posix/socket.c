@@ -265,7 +265,7 @@ ptrdiff_t loop__socket_try_send(loop_os_fd_t fd, const loop_buf_t *buf)
     /* Volatile, for the rare second try: kept in registers over the call they would cost more. */
     volatile loop_os_fd_t same_fd = fd;
     const loop_buf_t *volatile same_buf = buf;
-    ssize_t n = loop__sys.send(fd, buf->base, buf->len, SEND_FLAGS);
+    ptrdiff_t n = loop__socket_send(fd, buf->base, buf->len);
 
     if (n >= 0)
         return n;
