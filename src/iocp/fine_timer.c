@@ -9,18 +9,18 @@
 struct fine_timer {
     HANDLE timer;
     PTP_WAIT wait;
-    HANDLE port;
     uint64_t end; /* the instant that is set; 0: none, or it has come */
 };
 
+/* Takes nothing from *fine, which may be gone: see wait.c. */
 static void CALLBACK on_end(PTP_CALLBACK_INSTANCE instance, PVOID context, PTP_WAIT wait, TP_WAIT_RESULT result)
 {
-    struct fine_timer *fine = context;
+    HANDLE port = context;
 
     (void)instance;
     (void)wait;
     (void)result;
-    (void)loop__sys.PostQueuedCompletionStatus(fine->port, 0, PACKET_TIMER, NULL);
+    (void)loop__sys.PostQueuedCompletionStatus(port, 0, PACKET_TIMER, NULL);
 }
 
 static void destroy(struct fine_timer *fine, loop_t *loop)
@@ -41,10 +41,10 @@ static struct fine_timer *make(struct iocp *iocp, loop_t *loop)
 
     if (fine == NULL)
         return NULL;
-    *fine = (struct fine_timer){.port = iocp->port};
+    *fine = (struct fine_timer){0};
     fine->timer = loop__sys.CreateWaitableTimerExW(NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
     if (fine->timer != NULL)
-        fine->wait = loop__sys.CreateThreadpoolWait(on_end, fine, NULL);
+        fine->wait = loop__sys.CreateThreadpoolWait(on_end, iocp->port, NULL);
     if (fine->wait != NULL)
         return fine;
     destroy(fine, loop);

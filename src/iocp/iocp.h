@@ -143,8 +143,8 @@ struct iocp_op {
         struct {
             HANDLE handle; /* NULL: unregistered */
             HANDLE port;
-            atomic_bool posted;
-            atomic_bool cancelled;
+            struct iocp_op *next; /* in its bucket */
+            uintptr_t number;
         } wait;
     } io;
     SOCKET accepting;
