@@ -96,8 +96,13 @@ run_tests() { # TARGET
     fi
     ctest --test-dir "$cross/$1" --output-on-failure --no-tests=error -j "$(getconf _NPROCESSORS_ONLN)" \
         -E "$left_out" >"$tests.log" 2>&1 ||
-        { sed -n '/% tests passed/,$p' "$tests.log" >&2; stop "$1: tests failed; all of it: build/cross/$1/tests.log"; }
+        { failures "$tests.log" >&2; stop "$1: tests failed; all of it: build/cross/$1/tests.log"; }
     grep '% tests passed' "$tests.log"
+}
+
+# What the rows that failed said, and the list of them.
+failures() { # LOG
+    awk '/^ *[0-9]+\/[0-9]+ Test +#/ { shown = !/ Passed / } /^ +Start / { next } /% tests passed/ { shown = 1 } shown' "$1"
 }
 
 export ZIG_GLOBAL_CACHE_DIR="$PWD/build/zig/cache" ZIG_LOCAL_CACHE_DIR="$PWD/build/zig/cache"
