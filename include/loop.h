@@ -530,8 +530,9 @@ LOOP_EXTERN int loop_signal_init(loop_t *loop, loop_signal_t *signal);
  * replaced; then it must not go on doing so once this library is unloaded.
  * A signal that is blocked in every thread reaches nobody.
  * Windows has what the console tells: SIGINT (Ctrl-C), SIGBREAK (Ctrl-Break), SIGHUP (1: it is closed, and the process ends
- * some seconds later, whatever the callback does), and SIGTERM (the system shuts down: services only). Source:
- * SetConsoleCtrlHandler().
+ * some seconds later, whatever the callback does), SIGTERM (the system shuts down: services only) and SIGWINCH (28: its window
+ * has another size; looked for ten times a second while it is watched). Source: SetConsoleCtrlHandler(),
+ * GetConsoleScreenBufferInfo().
  *
  * Starting a started handle replaces callback and signal; what it has not reported of another signal is dropped.
  * Errors: LOOP_EINVAL (cb is NULL; no such signal; SIGKILL, SIGSTOP, which nobody can catch; SIGSEGV, SIGBUS, SIGFPE, SIGILL,

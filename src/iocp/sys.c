@@ -32,6 +32,25 @@ static int name_thread(const char *name)
     return ((set_thread_description *)found)(GetCurrentThread(), wide) >= 0 ? 0 : -1;
 }
 
+/* That of the window, in characters. FALSE: there is no console. */
+static BOOL console_size(COORD *size)
+{
+    HANDLE console = CreateFileW(L"CONOUT$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                                 OPEN_EXISTING, 0, NULL);
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    BOOL known;
+
+    if (console == INVALID_HANDLE_VALUE)
+        return FALSE;
+    known = GetConsoleScreenBufferInfo(console, &info);
+    (void)CloseHandle(console);
+    if (known) {
+        size->X = (SHORT)(info.srWindow.Right - info.srWindow.Left + 1);
+        size->Y = (SHORT)(info.srWindow.Bottom - info.srWindow.Top + 1);
+    }
+    return known;
+}
+
 /* Keeps the library that this code is part of loaded until the process ends. */
 static BOOL pin_module(void)
 {

@@ -42,6 +42,7 @@ typedef unsigned(__stdcall thread_entry)(void *argument);
 /* clang-format off */
 #define LOOP_WINDOWS_SYS(X) \
     X(BOOL, CloseHandle, (HANDLE handle), (handle)) \
+    X(PTP_TIMER, CreateThreadpoolTimer, (PTP_TIMER_CALLBACK callback, void *context, PTP_CALLBACK_ENVIRON environment), (callback, context, environment)) \
     X(DWORD, GetCurrentProcessId, (void), ()) \
     X(BOOL, GetHandleInformation, (HANDLE handle, DWORD *flags), (handle, flags)) \
     X(DWORD, GetLastError, (void), ()) \
@@ -63,6 +64,7 @@ typedef unsigned(__stdcall thread_entry)(void *argument);
     X(int, bind, (SOCKET s, const struct sockaddr *addr, int len), (s, addr, len)) \
     X(int, closesocket, (SOCKET s), (s)) \
     X(int, connect, (SOCKET s, const struct sockaddr *addr, int len), (s, addr, len)) \
+    X(BOOL, console_size, (COORD *size), (size)) \
     X(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list), (node, service, hints, list)) \
     X(int, getnameinfo, (const struct sockaddr *addr, socklen_t len, char *host, DWORD host_len, char *service, DWORD service_len, int flags), (addr, len, host, host_len, service, service_len, flags)) \
     X(int, getpeername, (SOCKET s, struct sockaddr *addr, int *len), (s, addr, len)) \

@@ -191,12 +191,14 @@ const int *fault_errors(enum fault_row row)
     case FAULT_SetHandleInformation:
     case FAULT_UnregisterWaitEx:
     case FAULT_WaitForSingleObject:
+    case FAULT_console_size:
         return handle_errors;
     case FAULT_if_nametoindex:
         return if_nametoindex_errors;
     case FAULT_listen:
         return listen_errors;
     case FAULT_CreateIoCompletionPort:
+    case FAULT_CreateThreadpoolTimer:
     case FAULT_CreateThreadpoolWait:
     case FAULT_DeviceIoControl:
     case FAULT_PostQueuedCompletionStatus:

@@ -4,6 +4,10 @@
 
 #include "fault_scene.h"
 
+#ifndef SIGWINCH
+#define SIGWINCH 28
+#endif
+
 /* ---------------------------------------------------------------------------------------------------------- a loop -- */
 
 static void init_fails(enum fault_row row)
@@ -60,6 +64,31 @@ static void every_system_call_of_waits_for_objects_fails_in_turn(void **state)
     every_call_fails(scene_objects);
 }
 
+/* ----------------------------------------------------------------------------------------------- size of the console -- */
+
+static void on_resized(loop_signal_t *signal, int signum)
+{
+    (void)signal;
+    (void)signum;
+}
+
+static void scene_console(void)
+{
+    static loop_signal_t watcher;
+
+    assert_ok(opened(loop_signal_init(loop, &watcher)));
+    (void)loop_signal_start(&watcher, on_resized, SIGWINCH);
+    (void)loop_signal_stop(&watcher);
+    (void)loop_signal_start(&watcher, on_resized, SIGWINCH);
+    close_all();
+}
+
+static void every_system_call_of_watching_the_console_fails_in_turn(void **state)
+{
+    (void)state;
+    every_call_fails(scene_console);
+}
+
 /* ------------------------------------------------------------------------------------------------------- requests -- */
 
 /* Winsock says that it would block, which for an operation means nothing: it waits by itself. */
@@ -86,4 +115,5 @@ static void too_many_requests_are_a_lack_of_room(void **state)
 }
 
 LOOP_TEST_MAIN(TEST(every_call_of_init_fails_in_turn), TEST(every_system_call_of_waits_for_objects_fails_in_turn),
+               TEST(every_system_call_of_watching_the_console_fails_in_turn),
                TEST(too_many_requests_are_a_lack_of_room))

@@ -12,6 +12,9 @@
 #ifndef SIGHUP
 #define SIGHUP 1
 #endif
+#ifndef SIGWINCH
+#define SIGWINCH 28
+#endif
 
 static loop_t *loop;
 static loop_signal_t watcher;
@@ -32,6 +35,8 @@ static PHANDLER_ROUTINE handler; /* the library's */
 static int additions;
 static int fail_at; /* the call before it is added that fails */
 static int sleeps;
+static PTP_TIMER_CALLBACK look; /* the library's */
+static COORD window;            /* of the console; 0: there is none */
 
 static BOOL fails_now(void)
 {
@@ -63,12 +68,30 @@ static DWORD watched_sleep(DWORD ms, BOOL alertable)
     return 0;
 }
 
+/* The looks of the system's own thread come too: they find the same as the tests'. */
+static PTP_TIMER watched_timer(PTP_TIMER_CALLBACK callback, void *context, PTP_CALLBACK_ENVIRON environment)
+{
+    if (fails_now())
+        return NULL;
+    look = callback;
+    return real.CreateThreadpoolTimer(callback, context, environment);
+}
+
+static BOOL scripted_size(COORD *size)
+{
+    *size = window;
+    return window.X != 0;
+}
+
 static void begin(void)
 {
     real = loop__sys;
     loop__sys.pin_module = watched_pin;
     loop__sys.SetConsoleCtrlHandler = watched_set_handler;
     loop__sys.SleepEx = watched_sleep;
+    loop__sys.CreateThreadpoolTimer = watched_timer;
+    loop__sys.console_size = scripted_size;
+    window = (COORD){80, 25};
     calls = 0;
     last_signum = 0;
     sleeps = 0;
@@ -105,14 +128,30 @@ static void a_handler_that_cannot_be_added_is_an_error_and_is_tried_again(void *
     finish();
 }
 
+/* The second of this file: later the timer is there. */
+static void looks_that_cannot_be_had_are_an_error_and_are_tried_again(void **state)
+{
+    (void)state;
+    begin();
+    assert_ok(loop_signal_start(&watcher, note, SIGINT)); /* the handler, which is asked for first */
+    fail_at = look == NULL;
+    if (look == NULL)
+        assert_int_equal(loop_signal_start(&watcher, note, SIGWINCH), LOOP_ENOMEM);
+    assert_true(handler(CTRL_C_EVENT));
+    turn();
+    assert_int_equal(last_signum, SIGINT); /* as before */
+    assert_ok(loop_signal_start(&watcher, note, SIGWINCH));
+    finish();
+}
+
 static void it_is_added_once_for_all_signals(void **state)
 {
-    static const int signals[] = {SIGINT, SIGBREAK, SIGHUP, SIGTERM};
+    static const int signals[] = {SIGINT, SIGBREAK, SIGHUP, SIGTERM, SIGWINCH};
 
     (void)state;
     begin();
-    for (int i = 0; i < 8; i++) {
-        assert_ok(loop_signal_start(&watcher, note, signals[i % 4]));
+    for (int i = 0; i < 10; i++) {
+        assert_ok(loop_signal_start(&watcher, note, signals[i % 5]));
         assert_ok(loop_signal_stop(&watcher));
     }
     assert_int_equal(additions, 1);
@@ -147,19 +186,6 @@ static void every_event_has_its_signal(void **state)
         assert_ok(loop_signal_stop(&watcher));
     }
     finish();
-}
-
-/* SIGWINCH, as libuv numbers it on Windows. */
-static void that_a_console_was_resized_is_no_signal(void **state)
-{
-    loop_signal_t resized;
-
-    (void)state;
-    loop = support_loop();
-    assert_ok(loop_signal_init(loop, &resized));
-    assert_int_equal(loop_signal_start(&resized, note, 28), LOOP_EINVAL);
-    assert_false(loop_handle_is_active(&resized.handle));
-    support_finish(loop);
 }
 
 /* Others may have handlers, and the last one ends the process. */
@@ -230,6 +256,63 @@ static void events_and_watchers_may_race(void **state)
     finish();
 }
 
+/* ------------------------------------------------------------------------------------------------- size of the console -- */
+
+/* One more look, as the system's thread pool calls it. */
+static void resize(SHORT columns, SHORT lines)
+{
+    window = (COORD){columns, lines};
+    look(NULL, NULL, NULL);
+    turn();
+}
+
+static void a_console_that_is_resized_is_told_once(void **state)
+{
+    (void)state;
+    begin();
+    assert_ok(loop_signal_start(&watcher, note, SIGWINCH));
+    resize(80, 25);
+    assert_int_equal(calls, 0);
+    resize(100, 25);
+    assert_int_equal(calls, 1);
+    assert_int_equal(last_signum, SIGWINCH);
+    resize(100, 25);
+    assert_int_equal(calls, 1);
+    resize(100, 40);
+    assert_int_equal(calls, 2);
+    assert_int_equal(handler(CTRL_C_EVENT), FALSE);
+    finish();
+}
+
+static void a_console_that_comes_and_goes_is_not_resized(void **state)
+{
+    (void)state;
+    begin();
+    window = (COORD){0, 0};
+    assert_ok(loop_signal_start(&watcher, note, SIGWINCH));
+    resize(80, 25);
+    resize(0, 0);
+    resize(80, 25);
+    assert_int_equal(calls, 0);
+    resize(80, 24);
+    assert_int_equal(calls, 1);
+    finish();
+}
+
+static void a_look_that_comes_after_the_last_watcher_has_gone_tells_nobody(void **state)
+{
+    (void)state;
+    begin();
+    assert_ok(loop_signal_start(&watcher, note, SIGWINCH));
+    assert_ok(loop_signal_stop(&watcher));
+    resize(100, 40);
+    assert_int_equal(calls, 0);
+    assert_ok(loop_signal_start(&watcher, note, SIGWINCH)); /* what has been changed meanwhile is its size now */
+    resize(100, 40);
+    assert_int_equal(calls, 0);
+    finish();
+}
+
 /* ------------------------------------------------------------------------------------------------------------ console -- */
 
 enum child_result {
@@ -247,8 +330,27 @@ static void note_and_stop(loop_signal_t *signal, int signum)
     (void)loop_signal_stop(signal);
 }
 
+static bool resize_console(void)
+{
+    HANDLE console = CreateFileW(L"CONOUT$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                                 OPEN_EXISTING, 0, NULL);
+    const SMALL_RECT smaller = {0, 0, 19, 9};
+    bool done = console != INVALID_HANDLE_VALUE && SetConsoleWindowInfo(console, TRUE, &smaller);
+
+    if (console != INVALID_HANDLE_VALUE)
+        (void)CloseHandle(console);
+    return done;
+}
+
+static bool raise_at(int signum)
+{
+    if (signum == SIGWINCH)
+        return resize_console();
+    return GenerateConsoleCtrlEvent(signum == SIGINT ? CTRL_C_EVENT : CTRL_BREAK_EVENT, 0);
+}
+
 /* In a process that has a console to itself: events are for everyone at a console. */
-static int raise_in_child(DWORD event, int signum)
+static int raise_in_child(int signum)
 {
     loop_t *own;
     loop_signal_t signal;
@@ -259,7 +361,7 @@ static int raise_in_child(DWORD event, int signum)
     if (loop_init(&own, NULL) != 0 || loop_signal_init(own, &signal) != 0 ||
         loop_signal_start(&signal, note_and_stop, signum) != 0)
         return CHILD_FAILED;
-    if (!GenerateConsoleCtrlEvent(event, 0))
+    if (!raise_at(signum))
         return CHILD_NO_EVENT;
     if (loop_run(own, LOOP_RUN_DEFAULT) != 0 || told != signum || loop_handle_close(&signal.handle, NULL) != 0 ||
         loop_run(own, LOOP_RUN_DEFAULT) != 0 || loop_close(own) != 0)
@@ -293,20 +395,32 @@ static void ctrl_break_at_a_console_is_told(void **state)
     raise_at_a_console("ctrlbreak");
 }
 
+static void a_console_that_is_resized_is_told(void **state)
+{
+    (void)state;
+    raise_at_a_console("resize");
+}
+
 int main(int argc, char **argv)
 {
     static const harness_test tests[] = {TEST(a_handler_that_cannot_be_added_is_an_error_and_is_tried_again),
+                                         TEST(looks_that_cannot_be_had_are_an_error_and_are_tried_again),
                                          TEST(it_is_added_once_for_all_signals),
                                          TEST(every_event_has_its_signal),
-                                         TEST(that_a_console_was_resized_is_no_signal),
                                          TEST(what_nobody_watches_is_left_to_others),
                                          TEST(events_and_watchers_may_race),
+                                         TEST(a_console_that_is_resized_is_told_once),
+                                         TEST(a_console_that_comes_and_goes_is_not_resized),
+                                         TEST(a_look_that_comes_after_the_last_watcher_has_gone_tells_nobody),
                                          TEST(ctrl_c_at_a_console_is_told),
-                                         TEST(ctrl_break_at_a_console_is_told)};
+                                         TEST(ctrl_break_at_a_console_is_told),
+                                         TEST(a_console_that_is_resized_is_told)};
 
     if (child_is("ctrlc", argc, argv))
-        return raise_in_child(CTRL_C_EVENT, SIGINT);
+        return raise_in_child(SIGINT);
     if (child_is("ctrlbreak", argc, argv))
-        return raise_in_child(CTRL_BREAK_EVENT, SIGBREAK);
+        return raise_in_child(SIGBREAK);
+    if (child_is("resize", argc, argv))
+        return raise_in_child(SIGWINCH);
     return harness_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
