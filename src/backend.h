@@ -130,7 +130,7 @@ void loop__desc_release(struct desc *desc);
 void loop__desc_lost(struct desc *desc);
 
 /* Puts desc into the ready queue for the given things (enum desc_todo). */
-static inline void loop__desc_ready(struct desc *desc, uint8_t todo);
+static inline void loop__desc_ready(struct desc *desc, unsigned todo);
 
 /* Some of the events hold that desc is watched for: puts it into the ready queue for that. */
 void loop__desc_found(struct desc *desc, unsigned events);

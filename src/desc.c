@@ -123,7 +123,7 @@ void loop__desc_lost(struct desc *desc)
 void loop__desc_dispatch(struct desc *desc)
 {
     loop_t *loop = desc->handle.loop;
-    uint8_t todo = desc->ready.todo;
+    unsigned todo = desc->ready.todo;
     unsigned futile = loop->futile + 1;
     bool called = false;
 

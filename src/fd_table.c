@@ -4,9 +4,8 @@
 
 #define FIRST_SLOTS 64u
 
-#define GENERATIONS 0x1fffffffu /* 29 bits */
-/* In the generation of a number without an owner, which so is that of no event, even when generations come round. */
-#define NOBODYS 0x80000000u
+/* In the name of a number without an owner, which so is no event's, even when generations come round. */
+#define NOBODYS 4u
 
 int loop__fd_table_reserve(loop_t *loop, struct fd_table *table, int fd)
 {
@@ -35,13 +34,16 @@ struct desc *loop__fd_table_owner(const struct fd_table *table, int fd)
 
 uint32_t loop__fd_table_next_generation(const struct fd_table *table, int fd)
 {
-    return (table->slots[fd].generation + 1) & GENERATIONS;
+    uint32_t last = (uint32_t)(table->slots[fd].name >> 35);
+
+    return (last + 1) & (UINT32_MAX >> 3);
 }
 
 void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc)
 {
-    table->slots[fd].generation = loop__fd_table_next_generation(table, fd) | (desc == NULL ? NOBODYS : 0);
-    table->slots[fd].desc = desc;
+    uint64_t name = loop__fd_name(fd, loop__fd_table_next_generation(table, fd));
+
+    table->slots[fd] = (struct fd_slot){desc, name | (desc == NULL ? NOBODYS : 0)};
 }
 
 void loop__fd_table_forget(struct fd_table *table, int fd, const struct desc *desc)

@@ -1,6 +1,6 @@
 /*
  * The caller's descriptors of one loop, by number. Their owner may close one behind our back while a duplicate lives on, and
- * events keep coming; so their events carry the number and a generation of this table in place of a pointer.
+ * events keep coming; so their events carry a name in place of a pointer: the number and a generation of this table.
  */
 #ifndef LOOP_FD_TABLE_H
 #define LOOP_FD_TABLE_H
@@ -15,13 +15,27 @@ struct desc;
 
 struct fd_slot {
     struct desc *desc;
-    uint32_t generation;
+    uint64_t name; /* of the owner; that of a number without one is no event's */
 };
 
 struct fd_table {
     struct fd_slot *slots;
     uint32_t count;
 };
+
+/* From the lowest bit on: NAME_MARK, which tells it from a pointer, 2 bits that are 0, 31 of the number, 29 of the generation. */
+#define NAME_MARK 2u
+#define NAME_BITS 3u
+
+static inline uint64_t loop__fd_name(int fd, uint32_t generation)
+{
+    return (uint64_t)generation << 35 | (uint64_t)(uint32_t)fd << 4 | NAME_MARK;
+}
+
+static inline uint32_t loop__fd_name_number(uint64_t name)
+{
+    return (uint32_t)(name >> 4) & INT32_MAX; /* that it is times 16 already saves the compiler a shift */
+}
 
 /* Whether there is room for the number: then it was that of a descriptor before. */
 static inline bool loop__fd_table_knows(const struct fd_table *table, int fd)
@@ -44,11 +58,12 @@ void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc);
 /* The number has no owner from now on, if that one was it. */
 void loop__fd_table_forget(struct fd_table *table, int fd, const struct desc *desc);
 
-/* The owner of a number, if the generation is still that one. */
-static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint32_t fd, uint32_t generation)
+/* Who has the name, NULL if nobody does any more. */
+static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint64_t name)
 {
-    /* A number without an owner has a generation that no event has. */
-    return fd < table->count && table->slots[fd].generation == generation ? table->slots[fd].desc : NULL;
+    uint32_t fd = loop__fd_name_number(name);
+
+    return fd < table->count && table->slots[fd].name == name ? table->slots[fd].desc : NULL;
 }
 
 void loop__fd_table_free(loop_t *loop, struct fd_table *table);

@@ -338,28 +338,31 @@ static inline void loop__lap(loop_t *loop)
  * because they are called from other files than their own in each of these steps.
  */
 
-/* Inside of a poll. */
-static inline void loop__desc_queue(loop_t *loop, struct desc *desc, uint8_t todo)
+/* Inside of a poll. found: of a poll handle. */
+LOOP_INLINE void loop__desc_queue(loop_t *loop, struct desc *desc, unsigned todo, unsigned found)
 {
-    if (desc->ready.todo == 0) {
-        desc->ready.todo = todo;
-        list_push(&loop->ready, &desc->ready.link);
+    struct ready *ready = &desc->ready;
+
+    if (ready->todo == 0) {
+        ready->todo = (uint16_t)todo;
+        ready->found = (uint16_t)found;
+        list_push(&loop->ready, &ready->link);
     } else {
-        desc->ready.todo |= todo;
+        ready->todo |= (uint16_t)todo;
+        ready->found |= (uint16_t)found;
     }
 }
 
-static inline void loop__desc_ready(struct desc *desc, uint8_t todo)
+static inline void loop__desc_ready(struct desc *desc, unsigned todo)
 {
-    loop__desc_queue(desc->handle.loop, desc, todo);
+    loop__desc_queue(desc->handle.loop, desc, todo, 0);
     loop__made_ready(desc->handle.loop);
 }
 
 /* A poll handle asked for these events, and they hold. To be called in the backend's poll. */
 static inline void loop__poll_found(loop_t *loop, struct poll *poll, unsigned events)
 {
-    poll->desc.ready.found |= (uint8_t)events;
-    loop__desc_queue(loop, &poll->desc, TODO_POLL);
+    loop__desc_queue(loop, &poll->desc, TODO_POLL, events);
 }
 
 static inline void loop__poll_dispatch(struct poll *poll)

@@ -41,7 +41,7 @@ int loop_poll_start(loop_poll_t *public_poll, unsigned events, loop_poll_cb cb)
         return error;
     poll->cb = cb;
     poll->asked = (uint8_t)events;
-    poll->desc.ready.found &= (uint8_t)events;
+    poll->desc.ready.found &= (uint16_t)events;
     loop__handle_start(&poll->desc.handle);
     return 0;
 }

@@ -158,6 +158,7 @@ LOOP_INLINE void dispatch_one(loop_t *loop, struct ready *ready)
         loop__op_dispatch(loop, CONTAINER_OF(ready, struct op, ready));
     } else if (ready->todo == TODO_READ) { /* and nothing else: what a connection mostly stands there for */
         ready->todo = 0;
+        ready->found = 0; /* as it is: see struct ready */
         loop__stream_readable(CONTAINER_OF(ready, struct stream, desc.ready));
     } else if (ready->todo == TODO_POLL) { /* of poll handles only */
         loop__poll_dispatch(CONTAINER_OF(ready, struct poll, desc.ready));

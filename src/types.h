@@ -30,9 +30,10 @@ enum ready_kind {
 /* Stands in loop->ready. READY_OP is 0, as the caller's zeroed operations are. */
 struct ready {
     struct link link;
+    /* These two are set and cleared together by one instruction, which takes 4 bytes. */
+    uint16_t todo;  /* enum desc_todo; 0: it does not stand there, and nothing was found */
+    uint16_t found; /* of a poll handle: LOOP_READABLE and so on, what it asked for, was found, and is not yet told */
     uint8_t kind;
-    uint8_t todo;  /* enum desc_todo; 0: it does not stand there */
-    uint8_t found; /* of a poll handle: LOOP_READABLE and so on, what it asked for, was found, and is not yet told */
 };
 
 /* --------------------------------------------------------------------------------------------------------- handles -- */

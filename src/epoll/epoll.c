@@ -18,13 +18,10 @@
 
 #define EVENTS_PER_POLL 256
 
-/* What an event says about its descriptor: a pointer (low bits 0), or number and generation of a descriptor of the caller,
- * the same of a poll handle that is started, or the wake-up. From the lowest bit on: 2 of the tag, 2 that are 0, 31 of the
- * number, 29 of the generation. */
-#define TAG_CALLER 1u
-#define TAG_WAKE 2u
-#define TAG_LEVEL 3u
-#define TAG_MASK 3u
+/* What an event says about its descriptor: a pointer (these bits are 0), the name of a descriptor of the caller (fd_table.h), as
+ * it is for a poll handle that is started, and with one more bit for others; or that one bit: the wake-up. */
+#define TAG_OTHER 1u
+#define TAG_MASK NAME_BITS
 
 struct epoll_backend {
     struct readiness readiness; /* first: the engine looks for it here */
@@ -44,11 +41,11 @@ static struct epoll_backend *backend_of(loop_t *loop)
 
 static uint64_t event_data(struct desc *desc, unsigned interest)
 {
-    uint64_t tag = (interest & INTEREST_LEVEL) && interest != INTEREST_LEVEL ? TAG_LEVEL : TAG_CALLER;
+    bool started = (interest & INTEREST_LEVEL) && interest != INTEREST_LEVEL;
 
     if (!(desc->flags & DESC_CALLER))
         return (uint64_t)(uintptr_t)desc;
-    return (uint64_t)loop__posix(desc)->generation << 35 | (uint64_t)(uint32_t)desc->os.fd << 4 | tag;
+    return loop__fd_name(desc->os.fd, loop__posix(desc)->generation) | (started ? 0 : TAG_OTHER);
 }
 
 static uint32_t event_mask(const struct desc *desc, unsigned interest)
@@ -66,22 +63,6 @@ static uint32_t event_mask(const struct desc *desc, unsigned interest)
     if (interest & INTEREST_PRIORITIZED)
         mask |= EPOLLPRI;
     return mask;
-}
-
-static inline uint32_t event_number(uint64_t data)
-{
-    return (uint32_t)(data >> 4) & INT_MAX; /* that it is times 16 already saves the compiler a shift */
-}
-
-static inline uint32_t event_generation(uint64_t data)
-{
-    return (uint32_t)(data >> 35);
-}
-
-/* The descriptor of the caller that an event names, if it is still there. */
-static struct desc *event_caller(struct epoll_backend *backend, uint64_t data)
-{
-    return loop__fd_table_find(&backend->readiness.callers, event_number(data), event_generation(data));
 }
 
 /* Whether some descriptor of this loop, other than desc, is registered under its number. */
@@ -172,7 +153,7 @@ static void objects_close(struct epoll_backend *backend)
 
 static int add_wake_up(int fd, int wake_fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_WAKE};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TAG_OTHER};
 
     return loop__sys.epoll_ctl(fd, EPOLL_CTL_ADD, wake_fd, &event);
 }
@@ -357,11 +338,12 @@ static unsigned level_of(uint32_t events)
 
 LOOP_APART static void caller_event(loop_t *loop, const struct epoll_event *event)
 {
-    struct desc *desc = event_caller(backend_of(loop), event->data.u64);
-    bool level = (event->data.u64 & TAG_MASK) == TAG_LEVEL;
+    struct epoll_backend *backend = backend_of(loop);
+    struct desc *desc = loop__fd_table_find(&backend->readiness.callers, event->data.u64 & ~(uint64_t)TAG_OTHER);
+    bool level = !(event->data.u64 & TAG_OTHER);
 
     if (desc == NULL)
-        backend_of(loop)->stale |= level;
+        backend->stale |= level;
     else if (level)
         loop__desc_found(desc, level_of(event->events));
     else
@@ -372,12 +354,12 @@ LOOP_APART static void caller_event(loop_t *loop, const struct epoll_event *even
  * have moved since the last event. */
 LOOP_INLINE void level_event(loop_t *loop, const struct fd_table *callers, const struct epoll_event *event)
 {
-    const struct fd_slot *slot = &callers->slots[event_number(event->data.u64)];
+    const struct fd_slot *slot = &callers->slots[loop__fd_name_number(event->data.u64)];
 
-    if (event->events != EPOLLIN || slot->generation != event_generation(event->data.u64))
-        caller_event(loop, event);
-    else
+    if (event->events == EPOLLIN && slot->name == event->data.u64)
         loop__poll_found(loop, (struct poll *)slot->desc, INTEREST_READ);
+    else
+        caller_event(loop, event);
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
@@ -399,9 +381,9 @@ static int backend_poll(loop_t *loop, int64_t timeout)
 
         if (!(data & TAG_MASK))
             edge(loop, (struct desc *)(uintptr_t)data, event);
-        else if (!(~data & TAG_LEVEL)) /* both bits; asked so, the line above remains one instruction */
+        else if (!(data & TAG_OTHER))
             level_event(loop, &backend->readiness.callers, event);
-        else if (data & TAG_CALLER)
+        else if (data != TAG_OTHER)
             caller_event(loop, event);
     }
     return n;

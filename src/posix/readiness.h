@@ -104,7 +104,7 @@ static inline void loop__readiness_edge(loop_t *loop, struct desc *desc, unsigne
 
     desc->flags = flags;
     if ((edge & EDGE_READ) && (flags & DESC_ARMED))
-        loop__desc_queue(loop, desc, TODO_READ);
+        loop__desc_queue(loop, desc, TODO_READ, 0);
     if (flags & DESC_PARKED)
         loop__readiness_run(desc, edge);
 }

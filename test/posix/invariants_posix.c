@@ -33,7 +33,7 @@ static void check_registration(struct desc *desc, struct readiness *readiness)
     HOLDS(((posix->interest & INTEREST_LEVEL) != 0) == ((desc->flags & DESC_LEVEL) != 0), desc);
     if (desc->flags & DESC_CALLER) {
         HOLDS(loop__fd_table_owner(callers, desc->os.fd) == desc, desc);
-        HOLDS(callers->slots[desc->os.fd].generation == posix->generation, desc);
+        HOLDS(callers->slots[desc->os.fd].name == loop__fd_name(desc->os.fd, posix->generation), desc);
     }
     if (!list_empty(&desc->writes) && !(desc->ready.todo & TODO_RESUME))
         HOLDS(posix->interest & INTEREST_WRITE, desc);
