@@ -1,4 +1,5 @@
-# Script: writes OUTPUT, the ctest rows of the test program PROGRAM, which EMULATOR runs unless it is empty, labelled LABEL.
+# Script: writes OUTPUT, the ctest rows ROWS.* of the test program NAME, which is PROGRAM and which EMULATOR runs unless it is
+# empty, labelled LABEL.
 
 file(REMOVE "${OUTPUT}")
 execute_process(COMMAND ${EMULATOR} "${PROGRAM}" --list
@@ -33,8 +34,19 @@ set(emulator "")
 foreach(word IN LISTS EMULATOR)
     string(APPEND emulator "\"${word}\" ")
 endforeach()
+# What takes long begins first, lest it be the last.
+function(add_row name arguments timeout)
+    string(APPEND text "    add_test(${name} \${launcher} ${emulator}\"${PROGRAM}\"${arguments})\n"
+        "    set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} COST \${timeout} LABELS ${LABEL})\n")
+    set(text "${text}" PARENT_SCOPE)
+endfunction()
+
+list(LENGTH names count)
+string(APPEND text "if(\"\$ENV{LOOP_TEST_WHOLE}\")\n    math(EXPR whole \"\${timeout} * ${count}\")\n")
+add_row(${NAME}.all "" "\${whole}")
+string(APPEND text "else()\n")
 foreach(name IN LISTS names)
-    string(APPEND text "add_test(${NAME}.${name} \${launcher} ${emulator}\"${PROGRAM}\" ${name})\n"
-        "set_tests_properties(${NAME}.${name} PROPERTIES TIMEOUT \${timeout} LABELS ${LABEL})\n")
+    add_row(${ROWS}.${name} " ${name}" "\${timeout}")
 endforeach()
+string(APPEND text "endif()\n")
 file(WRITE "${OUTPUT}" "${text}")
