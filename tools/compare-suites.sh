@@ -16,8 +16,8 @@ trap 'exit 1' HUP INT TERM
 # How often these go round is a matter of time, not of the backend.
 timed='under_fire|test_race\.|test_shutdown\.|test_timer\.any_sequence'
 
-# Rows about one backend, about the tests' own kqueue, and scripts that build the project anew.
-alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*)\.|^(install|spin|bench\.|programs\.)'
+# Rows about one backend, or none, about the tests' own kqueue, and scripts that build the project anew.
+alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave)\.|^(install|spin|bench\.|programs\.)'
 
 fail() {
     echo "compare-suites: $*" >&2

@@ -12,7 +12,7 @@ if ! cmp -s tools/zig/package-lock.json "$zig/installed"; then
     rm -rf "$zig" build/cross build/test-zig*
     mkdir -p "$zig"
     cp tools/zig/package.json tools/zig/package-lock.json "$zig"
-    (cd "$zig" && npm ci --no-audit --no-fund --loglevel=error >&2) ||
+    (cd "$zig" && npm ci --no-audit --no-fund --loglevel=error --fetch-timeout=120000 --fetch-retries=5 >&2) ||
         { echo "zig.sh: npm could not install zig." >&2; exit 2; }
     cp tools/zig/package-lock.json "$zig/installed"
 fi
