@@ -74,7 +74,7 @@ library_never_ends_its_host() {
 check "layout (clang-format)" formatted
 configured gcc gcc -DLOOP_BUILD_BENCH=OFF && configured clang clang &&
     configured kqueue clang -DLOOP_BACKEND=kqueue -DLOOP_KQSHIM=macos -DLOOP_BUILD_BENCH=OFF || failed=1
-check "gcc, warnings are errors" compiled gcc
+check "gcc, optimised, warnings are errors" compiled gcc loop_static
 check "the library over kqueue" compiled kqueue loop_static
 check "clang-tidy, and the warnings of clang" tidy
 check "cppcheck" cppcheck_clean
