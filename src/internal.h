@@ -283,8 +283,11 @@ static inline void loop__stream_set(struct stream *stream, uint32_t set, uint32_
 
 int loop__stream_read_start(struct stream *stream, loop_alloc_cb alloc_cb, loop_read_cb cb);
 int loop__stream_read_stop(struct stream *stream);
-int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
-/* What loop__stream_try_write() leaves: several buffers, or a reason why nothing can be tried now. */
+/* What loop__stream_write() and loop__stream_try_write() (transfer.h) leave: several buffers, or a reason why nothing can be tried
+ * now; and what loop__op_send() left. */
+int loop__stream_write_else(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs,
+                            loop_op_cb cb);
+int loop__stream_write_rest(struct op *op, ptrdiff_t n);
 ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs);
 int loop__stream_shutdown(struct stream *stream, struct op *op, loop_op_cb cb);
 /* A connect or shutdown is about to be delivered. */

@@ -175,15 +175,25 @@ LOOP_INLINE bool dispatch(loop_t *loop, int rounds, bool timed)
 
     loop->futile = 0;
     for (; rounds > 0 && !list_empty(&loop->ready); rounds--) {
+        struct link *link = loop->ready.next;
         struct link batch;
 
-        list_take_some(&loop->ready, &batch);
-        do {
-            dispatch_one(loop, CONTAINER_OF(list_pop(&batch), struct ready, link));
+        if (link->next == &loop->ready) { /* one alone, as with a single connection */
+            list_init(&loop->ready);
+            list_init(&batch);
+        } else {
+            list_take_some(&loop->ready, &batch);
+            link = list_pop(&batch);
+        }
+        for (;;) {
+            dispatch_one(loop, CONTAINER_OF(link, struct ready, link));
             count++;
             if (timed)
                 loop__metrics_lap(loop);
-        } while (!list_empty(&batch));
+            if (list_empty(&batch))
+                break;
+            link = list_pop(&batch);
+        }
     }
     return count != loop->futile;
 }

@@ -219,15 +219,12 @@ static int note_mark(struct stream *stream, int error)
     return error;
 }
 
-LOOP_APART static int write_rest(struct op *op, ptrdiff_t n)
+int loop__stream_write_rest(struct op *op, ptrdiff_t n)
 {
-    struct stream *stream = (struct stream *)op->desc;
-
-    return note_mark(stream, loop__op_sent(op, n));
+    return note_mark((struct stream *)op->desc, loop__op_sent(op, n));
 }
 
-LOOP_APART static int write_else(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs,
-                                 loop_op_cb cb)
+int loop__stream_write_else(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
 {
     int error = writable(stream);
 
@@ -238,16 +235,6 @@ LOOP_APART static int write_else(struct stream *stream, struct op *op, const loo
     return note_mark(stream, loop__op_transfer(op, &stream->desc, OP_WRITE, bufs, nbufs, cb));
 }
 
-int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb)
-{
-    ptrdiff_t n;
-
-    if (!loop__op_may_send(op, &stream->desc, bufs, nbufs, DESC_SEALED))
-        return write_else(stream, op, bufs, nbufs, cb);
-    return loop__op_send(op, &stream->desc, bufs, cb, &n) ? 0 : write_rest(op, n);
-}
-
-/* Several buffers, or a reason why nothing can be tried now. */
 ptrdiff_t loop__stream_try_write_else(const struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     int error = writable(stream);

@@ -56,6 +56,16 @@ LOOP_INLINE bool loop__op_send(struct op *op, struct desc *desc, const loop_buf_
     return true;
 }
 
+LOOP_INLINE int loop__stream_write(struct stream *stream, struct op *op, const loop_buf_t *bufs, unsigned nbufs,
+                                   loop_op_cb cb)
+{
+    ptrdiff_t n;
+
+    if (!loop__op_may_send(op, &stream->desc, bufs, nbufs, DESC_SEALED))
+        return loop__stream_write_else(stream, op, bufs, nbufs, cb);
+    return loop__op_send(op, &stream->desc, bufs, cb, &n) ? 0 : loop__stream_write_rest(op, n);
+}
+
 LOOP_INLINE ptrdiff_t loop__stream_try_write(struct stream *stream, const loop_buf_t *bufs, unsigned nbufs)
 {
     if ((stream->desc.flags & (DESC_SEALED | DESC_WRITE_EXPIRED | DESC_WRITES)) || nbufs != 1 || bufs == NULL)
