@@ -176,6 +176,14 @@ static int objects_open(struct epoll_backend *backend)
     return error;
 }
 
+/* Whether the set does not know the number any more. What it reports anew is reported by the next one, too. */
+static bool is_gone(loop_t *loop, struct desc *desc)
+{
+    int error = control(loop, EPOLL_CTL_MOD, desc, loop__posix(desc)->interest);
+
+    return error == LOOP_ENOENT || error == LOOP_EBADF;
+}
+
 /*
  * Something level-triggered is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the
  * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
@@ -190,6 +198,7 @@ LOOP_APART static int64_t make_anew(loop_t *loop, int64_t timeout)
 
     if (fd < 0)
         return timeout;
+    loop__readiness_lose_if(loop, is_gone);
     backend->fd = fd;
     if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
         backend->stale = false;

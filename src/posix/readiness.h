@@ -77,6 +77,9 @@ static inline bool loop__readiness_drained(struct desc *desc, size_t n)
 /* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they
  * are, so that it can be done again. */
 int loop__readiness_reattach(loop_t *loop);
+/* Before that: what waits for descriptors of the caller of which is_gone() says that their owner has closed them ends. Their number
+ * may be somebody else's by now. */
+void loop__readiness_lose_if(loop_t *loop, bool (*is_gone)(loop_t *loop, struct desc *desc));
 
 /* The members of struct loop_backend that are the same for epoll and kqueue. */
 int loop__readiness_attach(loop_t *loop, struct desc *desc);

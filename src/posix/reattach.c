@@ -23,6 +23,18 @@ static void lost(loop_t *loop, struct desc *desc, int error)
         loop__desc_ready(desc, TODO_READ);
 }
 
+void loop__readiness_lose_if(loop_t *loop, bool (*is_gone)(loop_t *loop, struct desc *desc))
+{
+    for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {
+        struct desc *desc = loop__desc_of(CONTAINER_OF(link, struct handle, all));
+
+        if (desc == NULL || !(desc->flags & DESC_CALLER) || loop__posix(desc)->interest == 0 || !is_gone(loop, desc))
+            continue;
+        loop__posix(desc)->interest = 0;
+        lost(loop, desc, LOOP_EBADF);
+    }
+}
+
 int loop__readiness_reattach(loop_t *loop)
 {
     for (struct link *link = loop->handles.next; link != &loop->handles; link = link->next) {

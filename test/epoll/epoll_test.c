@@ -161,6 +161,59 @@ static void a_registration_the_kernel_lost_is_made_again(void **state)
 
 /* ------------------------------------------------------------------------------------------------- a set made anew -- */
 
+static int end_status;
+
+static void note_status(loop_op_t *op)
+{
+    completions++;
+    end_status = op->status;
+}
+
+/* The number of what was closed early is somebody else's, of whom the loop knows nothing. */
+static void a_set_made_anew_takes_no_number_that_has_another_owner(void **state)
+{
+    char byte = 0;
+    char received = 0;
+    loop_desc_t desc;
+    loop_op_t op = {0};
+    int ours[2];
+    int others[2];
+    int duplicate;
+
+    (void)state;
+    begin_counting();
+    completions = 0;
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, ours));
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, others));
+    assert_ok(loop_desc_attach(loop, &desc, ours[0], 0));
+    assert_ok(loop_op_read(&desc, &op, &(loop_buf_t){&byte, 1}, 1, note_status));
+    turn();
+    assert_int_equal(dup2(others[0], ours[0]), ours[0]); /* which closes ours */
+    send_byte(peers[0]);
+    assert_ok(loop_poll_start(&polls[0], LOOP_READABLE, note));
+    duplicate = close_early(0);
+    assert_ok(loop_handle_close(&polls[0].handle, NULL));
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_int_equal(fault_count(FAULT_epoll_create1), 1);
+    send_byte(others[1]);
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_int_equal(completions, 1);
+    assert_int_equal(end_status, LOOP_EBADF);
+    assert_int_equal(recv(ours[0], &received, 1, MSG_DONTWAIT), 1);
+    assert_int_equal(loop_desc_fd(&desc), LOOP_INVALID_FD); /* so it is not closed with the handle, either */
+    assert_ok(loop_handle_close(&desc.handle, NULL));
+    start_all_but_the_first();
+    assert_the_others_work();
+    finish_counting();
+    assert_ok(close(duplicate));
+    assert_ok(close(ours[0]));
+    assert_ok(close(ours[1]));
+    assert_ok(close(others[0]));
+    assert_ok(close(others[1]));
+}
+
 /* A host waits on the kernel's object itself. It is better to be told too often than not any more. */
 static void the_set_that_a_host_watches_is_not_replaced(void **state)
 {
@@ -326,13 +379,15 @@ static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state
     }
 }
 
+/* First each of the others is asked for, then the wake-up is added, then they are. */
 static void without_a_new_set_it_is_tried_again(void **state)
 {
     static const struct {
         enum fault_row row;
         long n;
         int error;
-    } faults[] = {{FAULT_epoll_create1, 1, EMFILE}, {FAULT_epoll_ctl, 1, ENOMEM}, {FAULT_epoll_ctl, 3, ENOSPC}};
+    } faults[] = {
+        {FAULT_epoll_create1, 1, EMFILE}, {FAULT_epoll_ctl, POLLS, ENOMEM}, {FAULT_epoll_ctl, POLLS + 2, ENOSPC}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
@@ -380,6 +435,7 @@ static void processes_and_files_cannot_be_watched(void **state)
 LOOP_TEST_MAIN(TEST(processes_and_files_cannot_be_watched), TEST(without_nanosecond_waits_timers_are_still_never_early),
                TEST(the_longest_timeout_is_one_the_system_takes), TEST(a_socket_that_is_not_connected_is_hung_up),
                TEST(a_registration_the_kernel_lost_is_made_again), TEST(the_set_that_a_host_watches_is_not_replaced),
+               TEST(a_set_made_anew_takes_no_number_that_has_another_owner),
                TEST(events_of_a_number_without_an_owner_reach_nobody_when_generations_come_round),
                TEST(other_handles_live_through_an_early_close),
                TEST(nobody_sleeps_over_what_an_early_close_brought_to_light), TEST(without_a_new_set_it_is_tried_again))
