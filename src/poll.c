@@ -14,7 +14,6 @@ int loop_poll_init(loop_t *loop, loop_poll_t *public_poll, loop_os_fd_t fd)
     error = loop__desc_init(loop, &poll->desc, LOOP_POLL);
     if (error != 0)
         return error;
-    poll->desc.ready.kind = READY_POLL;
     poll->cb = NULL;
     poll->asked = 0;
     poll->desc.ready.found = 0;

@@ -23,7 +23,6 @@
 enum ready_kind {
     READY_OP,
     READY_DESC,
-    READY_POLL,
     READY_MACHPORT
 };
 

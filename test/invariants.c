@@ -213,7 +213,7 @@ static void check_poll(struct poll *poll)
     const struct handle *handle = &poll->desc.handle;
 
     HOLDS(poll->desc.inflight == invariants_holds(&poll->desc), poll);
-    HOLDS(poll->desc.ready.kind == READY_POLL, poll);
+    HOLDS(poll->desc.ready.kind == READY_DESC, poll);
     if (handle->flags & HANDLE_CLOSING)
         return;
     HOLDS((poll->asked != 0) == ((handle->flags & HANDLE_ACTIVE) != 0), poll);
