@@ -8,8 +8,9 @@ set -eu
 cd "$(dirname "$0")/.."
 cross=$PWD/build/cross
 
-all="aarch64-macos x86_64-macos x86_64-freebsd aarch64-freebsd x86_64-netbsd x86_64-openbsd
-x86_64-windows-gnu aarch64-windows-gnu x86_64-linux-musl aarch64-linux-musl"
+# The one that takes longest comes first: zig compiles libraries of Windows, one file after the other.
+all="x86_64-windows-gnu aarch64-windows-gnu aarch64-macos x86_64-macos x86_64-freebsd aarch64-freebsd
+x86_64-netbsd x86_64-openbsd x86_64-linux-musl aarch64-linux-musl"
 second_processors="x86_64-macos aarch64-freebsd"
 
 main() {
