@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 # How often these go round is a matter of time, not of the backend.
-timed='under_fire|test_race\.|test_shutdown\.|test_timer\.any_sequence'
+timed='under_fire|test_race[a-z_]*\.|test_shutdown\.|test_timer\.any_sequence|\.a_deadline_that_races|\.a_loop_with_work_in_flight'
 
 # Rows about one backend, or none, about the tests' own kqueue, and scripts that build the project anew.
 alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave)\.|^(install|spin|bench\.|programs\.)'
