@@ -1,14 +1,4 @@
-# loop_add_test(NAME name SOURCES file.c... [ROWS prefix] [FIXTURE name] [TIMEOUT seconds])
-#
-# Builds the test program test_<name>, with the FIXTURE test/<name>_fixture.c if one is told, and makes each of its test functions
-# a row of ctest, "<prefix>.<function>", with TIMEOUT (60 s unless told) for each row. The prefix is the name unless told: what only
-# some systems can do is a program of its own whose rows stand beside those of its subject. The rows are found after every build by
-# asking the program with --list; there are none of a program for another system that has no emulator here. Their label is the
-# directory of the first source, or "shared" where that is test itself: rows that there are on every platform.
-#
-# When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
-# LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts. With LOOP_TEST_WHOLE each program is one row, "<name>.all", which runs all its
-# test functions: for launchers that take longer to start than most of these take.
+# What every file of the tests is compiled with.
 function(loop_test_flags target)
     loop_target_flags(${target})
     if(LOOP_HAS_NO_STRICT_ALIASING)
@@ -21,6 +11,17 @@ function(loop_test_flags target)
     endif()
 endfunction()
 
+# loop_add_test(NAME name SOURCES file.c... [ROWS prefix] [FIXTURE name] [TIMEOUT seconds])
+#
+# Builds the test program test_<name>, with the FIXTURE test/<name>_fixture.c if one is told, and makes each of its test functions
+# a row of ctest, "<prefix>.<function>", with TIMEOUT (60 s unless told) for each row. The prefix is the name unless told: what only
+# some systems can do is a program of its own whose rows stand beside those of its subject. The rows are found after every build by
+# asking the program with --list; there are none of a program for another system that has no emulator here. Their label is the
+# directory of the first source, or "shared" where that is test itself: rows that there are on every platform.
+#
+# When ctest runs: LOOP_TEST_LAUNCHER in the environment is a command (words with spaces) put before each test program,
+# LOOP_TEST_TIMEOUT_FACTOR multiplies the timeouts. With LOOP_TEST_WHOLE each program is one row, "<name>.all", which runs all its
+# test functions: for launchers that take longer to start than most of these take.
 function(loop_add_test)
     cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;ROWS;FIXTURE;TIMEOUT" "SOURCES")
     if(NOT arg_NAME OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
