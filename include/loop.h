@@ -739,12 +739,12 @@ struct loop_op {
 /* Flags of loop_desc_attach(). */
 #define LOOP_DESC_TCP                                                                                                  \
     1u /* promise: a non-blocking, close-on-exec TCP socket, such as accept gave. Saves system calls */
-#define LOOP_DESC_OWNED 2u   /* closing the handle also closes the descriptor */
+#define LOOP_DESC_OWNED 2u   /* the loop's from now on: closing the handle closes it, and nobody else may */
 #define LOOP_DESC_INHERIT 4u /* leave the close-on-exec flag as it is */
 
 /*
  * Registers a descriptor with a loop, so that operations can be submitted on it. It is made non-blocking and close-on-exec.
- * It stays the caller's: its owner closes the handle first, then the descriptor (unless LOOP_DESC_OWNED). If the owner
+ * Unless LOOP_DESC_OWNED it stays the caller's: its owner closes the handle first, then the descriptor. If the owner
  * closes it early all the same, no operation of another descriptor is disturbed, whatever gets the number next; once the number
  * is registered anew, operations of this handle complete with LOOP_EBADF, and nothing but closing it works.
  * Errors: LOOP_EBADF (not open); LOOP_EEXIST (watched by this loop already); LOOP_ENOTPOLLABLE (files and directories;
@@ -791,8 +791,9 @@ LOOP_EXTERN int loop_op_accept_stream(loop_desc_t *desc, loop_op_t *op, loop_op_
  * promised to work. Source: connect(2). */
 LOOP_EXTERN int loop_op_connect(loop_desc_t *desc, loop_op_t *op, const struct sockaddr *addr, loop_op_cb cb);
 
-/* Reads what there is, at most the sum of the buffers: op->bytes, at least 1. Status LOOP_EOF at the end of the stream. With
- * buffers of 0 bytes in all it completes with 0 once the descriptor is readable. Source: readv(2), recvmsg(2). */
+/* Reads what there is, at most the sum of the buffers: op->bytes, at least 1. Status LOOP_EOF at the end of the stream; on POSIX
+ * systems LOOP_EBADF where the descriptor is not open for reading. With buffers of 0 bytes in all it completes with 0 once the
+ * descriptor is readable. Source: readv(2), recvmsg(2). */
 LOOP_EXTERN int loop_op_read(loop_desc_t *desc, loop_op_t *op, const loop_buf_t *bufs, unsigned nbufs, loop_op_cb cb);
 
 /* Writes all of the buffers, in order and in one piece with regard to other writes. If it fails or is cancelled, op->bytes

@@ -43,7 +43,8 @@ static uint64_t event_data(struct desc *desc, unsigned interest)
 {
     bool started = (interest & INTEREST_LEVEL) && interest != INTEREST_LEVEL;
 
-    if (!(desc->flags & DESC_CALLER))
+    /* Nobody closes what is the loop's, or was given to it, but the loop, which takes it out of the set before. */
+    if ((desc->flags & (DESC_CALLER | DESC_OWNED)) != DESC_CALLER)
         return (uint64_t)(uintptr_t)desc;
     return loop__fd_name(desc->os.fd, loop__posix(desc)->generation) | (started ? 0 : TAG_OTHER);
 }

@@ -127,32 +127,43 @@ static void a_tcp_handle_may_get_the_number_of_a_descriptor_closed_early(void **
     assert_ok(close(dup_fd) | close(old[1]) | close(tcps[1]));
 }
 
+/* The events of what the loop owns lead straight to the handle. */
 static void a_child_that_inherits_a_closed_descriptor_causes_no_events(void **state)
 {
-    int fds[2];
-    pid_t child;
-    loop_tcp_t tcp;
-    int status;
-
     (void)state;
-    begin();
-    support_socket_pair(fds);
-    assert_ok(loop_tcp_init(loop, &tcp));
-    assert_ok(loop_tcp_open(&tcp, fds[0]));
-    child = fork();
-    if (child == 0) {
-        for (;;)
-            (void)pause(); /* holds the descriptor until it is killed */
+    for (int tcp = 0; tcp < 2; tcp++) {
+        int fds[2];
+        pid_t child;
+        union {
+            loop_handle_t handle;
+            loop_tcp_t tcp;
+            loop_desc_t desc;
+        } closed;
+        int status;
+
+        begin();
+        support_socket_pair(fds);
+        if (tcp) {
+            assert_ok(loop_tcp_init(loop, &closed.tcp));
+            assert_ok(loop_tcp_open(&closed.tcp, fds[0]));
+        } else {
+            assert_ok(loop_desc_attach(loop, &closed.desc, fds[0], LOOP_DESC_OWNED));
+        }
+        child = fork();
+        if (child == 0) {
+            for (;;)
+                (void)pause(); /* holds the descriptor until it is killed */
+        }
+        assert_ok(loop_handle_close(&closed.handle, NULL));
+        assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
+        memset(&closed, 0xff, sizeof(closed)); /* whoever follows a stale pointer will notice */
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        assert_ok(loop_run(loop, LOOP_RUN_NOWAIT));
+        support_finish(loop);
+        assert_ok(kill(child, SIGKILL));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_ok(close(fds[1]));
     }
-    assert_ok(loop_handle_close(&tcp.handle, NULL));
-    assert_ok(loop_run(loop, LOOP_RUN_DEFAULT));
-    memset(&tcp, 0xff, sizeof(tcp)); /* whoever follows a stale pointer will notice */
-    assert_int_equal(write(fds[1], "x", 1), 1);
-    assert_ok(loop_run(loop, LOOP_RUN_NOWAIT));
-    support_finish(loop);
-    assert_ok(kill(child, SIGKILL));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_ok(close(fds[1]));
 }
 
 LOOP_TEST_MAIN(TEST(a_detached_descriptor_goes_on_in_another_loop), TEST(the_last_operations_callback_may_detach),
