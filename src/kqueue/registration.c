@@ -9,15 +9,7 @@
 #include "quirks.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-
-static bool is_write_only(int fd)
-{
-    int flags = loop__sys.fcntl(fd, F_GETFL, 0);
-
-    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
-}
 
 /* ------------------------------------------------------------------------------------------- descriptors with operations -- */
 
@@ -43,7 +35,7 @@ static int change_edges(loop_t *loop, struct desc *desc, unsigned interest)
 
     if (missing & INTEREST_READ)
         error = add_edge(loop, desc, EVFILT_READ, at_once);
-    if (error != 0 && first && at_once && quirk_refuses_kind(error) && is_write_only(desc->os.fd)) {
+    if (error != 0 && first && at_once && quirk_refuses_kind(error) && loop__io_write_only(desc->os.fd)) {
         /* Its READ would tell nothing anyway. */
         interest = INTEREST_WRITE;
         missing = INTEREST_WRITE;
@@ -197,7 +189,8 @@ static void ask(struct kqueue_backend *backend, struct desc *desc)
 static void answer(struct kqueue_backend *backend, struct desc *desc, int error)
 {
     struct posix_desc *posix = loop__posix(desc);
-    bool unknown = (posix->pending & WRITE_ONLY) && is_write_only(desc->os.fd); /* nothing of it could be registered */
+    bool unknown =
+        (posix->pending & WRITE_ONLY) && loop__io_write_only(desc->os.fd); /* nothing of it could be registered */
 
     if (error == EBADF || (error == ENOENT && !unknown)) {
         posix->pending &= (uint8_t)~DEAD;
@@ -277,7 +270,7 @@ static int change_level(loop_t *loop, struct desc *desc, unsigned interest)
     }
     changes = level_changes(desc, interest, posix->interest);
     loop__registration_make(backend, &changes);
-    if (first && quirk_refuses_kind((int)changes.list[0].data) && is_write_only(desc->os.fd)) {
+    if (first && quirk_refuses_kind((int)changes.list[0].data) && loop__io_write_only(desc->os.fd)) {
         posix->pending |= WRITE_ONLY;
         changes = level_changes(desc, interest, posix->interest);
         loop__registration_make(backend, &changes);
@@ -408,7 +401,7 @@ static int check_first(struct kqueue_backend *backend, struct desc *desc)
         return LOOP_ENOTPOLLABLE;
     if (S_ISSOCK(status.st_mode) && (desc->flags & DESC_LEVEL))
         desc->flags |= DESC_SOCKET;
-    if (S_ISFIFO(status.st_mode) && (desc->flags & DESC_LEVEL) && is_write_only(desc->os.fd))
+    if (S_ISFIFO(status.st_mode) && (desc->flags & DESC_LEVEL) && loop__io_write_only(desc->os.fd))
         loop__posix(desc)->pending |= WRITING_END;
     if (!S_ISSOCK(status.st_mode) && !(desc->flags & DESC_LEVEL))
         loop__io_without_sigpipe(desc->os.fd);

@@ -20,6 +20,13 @@ uint16_t loop__iovec_count(unsigned n)
     return (uint16_t)(n < IOVECS_PER_CALL ? n : IOVECS_PER_CALL);
 }
 
+bool loop__io_write_only(int fd)
+{
+    int flags = loop__sys.fcntl(fd, F_GETFL, 0);
+
+    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
+}
+
 ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs)
 {
     for (;;) {

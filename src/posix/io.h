@@ -20,6 +20,8 @@ static inline struct iovec *loop__iovec(const loop_buf_t *bufs)
 /* As many of n as one call takes. Of a type that fits into that of msg_iovlen, which is another one on each system. */
 uint16_t loop__iovec_count(unsigned n);
 
+/* Whether a read would fail, whatever comes. */
+bool loop__io_write_only(int fd);
 /* Bytes, 0 for the end of the stream, or a negative error. */
 ptrdiff_t loop__io_read(int fd, const loop_buf_t *bufs, unsigned nbufs);
 /* Where SIGPIPE is a matter of the open file: to be called once for what is not a socket and is written to. */

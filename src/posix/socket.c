@@ -137,6 +137,8 @@ int loop__fd_probe(loop_os_fd_t fd, uint32_t *flags)
             return error;
     } else if (error != LOOP_ENOTSOCK) {
         return error;
+    } else if (loop__io_write_only(fd)) {
+        *flags |= DESC_READABLE; /* no event would tell that it never is; the call does */
     }
     if (type == SOCK_STREAM && !listening && is_plain_tcp(fd))
         *flags |= DESC_TCP;

@@ -1,4 +1,4 @@
-/* What operations do on POSIX systems: writing raises no SIGPIPE, and a send that waits. The rest: ../op_test.c. */
+/* What operations do on POSIX systems: writing raises no SIGPIPE, ends of pipes, and a send that waits. The rest: ../op_test.c. */
 #include "op_fixture.h"
 
 #include <signal.h>
@@ -46,6 +46,28 @@ static void writing_without_a_reader_fails_and_raises_no_signal(void **state)
     support_finish(loop);
 }
 
+static void what_is_open_for_one_direction_refuses_the_other(void **state)
+{
+    char byte = 'x';
+    loop_buf_t bufs[2] = {buf_of(&byte, 1), buf_of(&byte, 1)};
+    loop_op_t ops[4] = {{0}};
+    int fds[2];
+
+    (void)state;
+    begin();
+    assert_ok(pipe(fds));
+    assert_ok(loop_desc_attach(loop, &left, fds[0], LOOP_DESC_OWNED));
+    assert_ok(loop_desc_attach(loop, &right, fds[1], LOOP_DESC_OWNED));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_ok(loop_op_read(&right, &ops[i], bufs, 1 + i, note));
+        assert_ok(loop_op_write(&left, &ops[2 + i], bufs, 1 + i, note));
+    }
+    run_until(4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(ops[i].status, LOOP_EBADF);
+    support_finish(loop);
+}
+
 /* A full AF_UNIX datagram socket makes the send wait; its buffers and address are copied meanwhile. */
 static void a_parked_send_keeps_its_address(void **state)
 {
@@ -88,4 +110,5 @@ static void a_parked_send_keeps_its_address(void **state)
     assert_ok(close(a));
 }
 
-LOOP_TEST_MAIN(TEST(writing_without_a_reader_fails_and_raises_no_signal), TEST(a_parked_send_keeps_its_address))
+LOOP_TEST_MAIN(TEST(writing_without_a_reader_fails_and_raises_no_signal),
+               TEST(what_is_open_for_one_direction_refuses_the_other), TEST(a_parked_send_keeps_its_address))
