@@ -41,11 +41,14 @@ tidy() {
 }
 
 cppcheck_clean() {
-    for backend in epoll kqueue; do
-        cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-            --suppressions-list=tools/cppcheck.txt -Iinclude -Isrc -Isrc/posix "-Isrc/$backend" \
-            src/*.c src/posix "src/$backend" examples || return 1
-    done
+    cppcheck_with epoll src/*.c src/posix src/epoll examples && cppcheck_with kqueue src/posix src/kqueue
+}
+
+cppcheck_with() { # BACKEND FILE...
+    backend=$1
+    shift
+    cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+        --suppressions-list=tools/cppcheck.txt -Iinclude -Isrc -Isrc/posix "-Isrc/$backend" "$@"
 }
 
 # Prints the lines that match, and fails if there are any.

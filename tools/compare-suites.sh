@@ -17,7 +17,7 @@ trap 'exit 1' HUP INT TERM
 timed='under_fire|test_race[a-z_]*\.|test_shutdown\.|test_timer\.any_sequence|\.a_deadline_that_races|\.a_loop_with_work_in_flight'
 
 # Rows about one backend, or none, about the tests' own kqueue, and scripts that build the project anew.
-alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave)\.|^(install|spin|bench\.|programs\.)'
+alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave|spin|bench|programs)\.|^install'
 
 fail() {
     echo "compare-suites: $*" >&2
@@ -36,7 +36,7 @@ run() {
     ctest --test-dir "$tree" "$@" -N | sed -n 's/^ *Test *#\([0-9]*\): */\1 /p' >"$work/$name.numbers"
     sed 's/^[0-9]* //' "$work/$name.numbers" | sort >"$work/$name.rows"
     [ -s "$work/$name.rows" ] || fail "$tree has no such rows; ./dev test makes them."
-    ctest --test-dir "$tree" "$@" -j "$(getconf _NPROCESSORS_ONLN)" -V >"$work/$name.log" 2>&1 || {
+    ctest --test-dir "$tree" "$@" -j "$(($(getconf _NPROCESSORS_ONLN) * 2))" -V >"$work/$name.log" 2>&1 || {
         grep -E 'tests passed|\(Failed|\(Timeout|\(Not Run' "$work/$name.log" >&2
         fail "$tree: not all rows pass"
     }
@@ -85,10 +85,16 @@ last() {
     [ -s "$work/$2.rows" ] || fail "$1 has no such rows; ./dev test makes them."
     tr -d '\r' <"$work/$2.last" | awk -v passed="$work/$2.passed" -v skipped="$work/$2.said" '
         BEGIN { printf "" >passed; printf "" >skipped }
-        /^[0-9]+\/[0-9]+ Test: / { row = $3 }
-        /^\[  SKIPPED \] [a-z_0-9]+$/ { print row >skipped }
-        /^Test Passed\.$/ { print row >passed }'
-    sort "$work/$2.passed" | comm -23 "$work/$2.rows" - >"$work/$2.missing"
+        /^[0-9]+\/[0-9]+ Test: / { program = $3 }
+        /^\[ +(OK|SKIPPED) \] [a-z_0-9]+$/ {
+            row = program
+            if (sub(/\.all$/, "", row)) # of a program that was run as a whole
+                row = row "." $4
+            print row >passed
+            if ($2 == "SKIPPED")
+                print row >skipped
+        }'
+    sort -u "$work/$2.passed" | comm -23 "$work/$2.rows" - >"$work/$2.missing"
     [ ! -s "$work/$2.missing" ] || fail "$1: not all rows were run last, or passed: $(head -n 1 "$work/$2.missing")"
     sort -u "$work/$2.said" | comm -12 "$work/$2.rows" - >"$work/$2.skipped"
 }
