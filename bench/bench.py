@@ -48,8 +48,8 @@ def echo(quick):
     modes = [("epoll", "try"), ("io_uring", "try"), ("libev", "try"), ("libuv", "try"), ("libuv", "write"),
              ("libevent", "try"), ("loop", "try"), ("loop", "deadline"), ("loop", "write"), ("loop", "ops"),
              ("loop", "wait")]
-    sizes = [(1, 500, 3500, 64), (50, 20, 120, 64), (1000, 1, 5, 64), (1, 500, 3500, 16384), (50, 20, 120, 16384),
-             (1000, 1, 5, 16384)]
+    sizes = [(1, 500, 3500, 64), (50, 20, 120, 64), (1000, 1, 21, 64), (1, 500, 3500, 16384), (50, 20, 120, 16384),
+             (1000, 1, 21, 16384)]
     for connections, little, much, size in [sizes[1]] if quick else sizes:
         def one(contender, mode):
             work = [f"{connections} {rounds} {size}" for rounds in (little, much)]
