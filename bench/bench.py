@@ -313,7 +313,7 @@ def table(section, results):
         lines.append("")
         for label, result in found.items():
             names = ", ".join(f"{name} {number:.2f}" for name, number in result["calls_by_name"].items())
-            lines.append(f"- {label}: {names}")
+            lines.append(f"- {label}: {names or 'less than one in a hundred'}")
     return "\n".join(lines)
 
 
