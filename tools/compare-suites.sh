@@ -85,15 +85,16 @@ last() {
     [ -s "$work/$2.rows" ] || fail "$1 has no such rows; ./dev test makes them."
     tr -d '\r' <"$work/$2.last" | awk -v passed="$work/$2.passed" -v skipped="$work/$2.said" '
         BEGIN { printf "" >passed; printf "" >skipped }
-        /^[0-9]+\/[0-9]+ Test: / { program = $3 }
+        /^[0-9]+\/[0-9]+ Test: / { program = $3; rows = "" }
         /^\[ +(OK|SKIPPED) \] [a-z_0-9]+$/ {
             row = program
             if (sub(/\.all$/, "", row)) # of a program that was run as a whole
                 row = row "." $4
-            print row >passed
+            rows = rows row "\n"
             if ($2 == "SKIPPED")
                 print row >skipped
-        }'
+        }
+        /^Test Passed\.$/ { printf "%s", rows >passed }'
     sort -u "$work/$2.passed" | comm -23 "$work/$2.rows" - >"$work/$2.missing"
     [ ! -s "$work/$2.missing" ] || fail "$1: not all rows were run last, or passed: $(head -n 1 "$work/$2.missing")"
     sort -u "$work/$2.said" | comm -12 "$work/$2.rows" - >"$work/$2.skipped"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # cross.sh [--no-run] [--brief] [TARGET...]: compiles and links library, tests and examples for other systems, every warning being
 # an error, and runs the tests of the targets that Linux runs, and Wine. Called by ./dev cross, which installs what this needs.
-# --brief: every system but Linux once, which is what changes break: the library and one program that is linked with it; of Windows
-# everything, and for ARM the library's objects. What is left out takes longest: zig compiles musl first.
+# --brief: every system but Linux once, which is what changes break: the static library and one program that is linked with it; of
+# Windows also tests and all examples, and for ARM the library's objects. What is left out takes longest: zig compiles musl first.
 # For each target build/cross has its tree and log.
 set -eu
 cd "$(dirname "$0")/.."
@@ -79,18 +79,17 @@ make_target() { # TARGET
     esac
     emulator=''
     [ "$1" != x86_64-windows-gnu ] || emulator=${CROSS_WINE:-}
-    tests=ON shared=ON
-    [ -z "${CROSS_BRIEF:-}" ] || shared=OFF
-    targets=
     case ${CROSS_BRIEF:-}$1 in
-    yesx86_64-windows-gnu) ;;
-    yes*) tests=OFF targets='loop_static loop_example_http' ;;
+    yesx86_64-windows-gnu) tests=ON shared=OFF targets='' ;;
+    yes*) tests=OFF shared=OFF targets='loop_static loop_example_http' ;;
+    *) tests=ON shared=ON targets='' ;;
     esac
     zig=$(tools/zig.sh)
     { [ $tests = OFF ] || tools/cmocka.sh "$tree/sysroot" "$zig ar" "$zig" cc -target "$triple"; } &&
         cmake -S . -B "$tree" -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/zig.cmake -DZIG="$zig" -DZIG_TARGET="$triple" \
             -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-fno-sanitize=undefined -DLOOP_WERROR=ON \
-            -DLOOP_BUILD_TESTS=$tests -DLOOP_SHARED=$shared -DLOOP_BUILD_BENCH=OFF ${emulator:+-DCMAKE_CROSSCOMPILING_EMULATOR="$emulator"} &&
+            -DLOOP_BUILD_TESTS=$tests -DLOOP_SHARED=$shared -DLOOP_BUILD_BENCH=OFF \
+            ${emulator:+-DCMAKE_CROSSCOMPILING_EMULATOR="$emulator"} &&
         cmake --build "$tree" -j "$(getconf _NPROCESSORS_ONLN)" ${targets:+--target $targets} -- -k 0
 }
 
