@@ -42,6 +42,7 @@ set(loop_posix_sources
     src/posix/attempt.c
     src/posix/clock.c
     src/posix/error.c
+    src/posix/forks.c
     src/posix/io.c
     src/posix/names.c
     src/posix/readiness.c
@@ -54,6 +55,7 @@ set(loop_posix_sources
 
 set(loop_epoll_sources
     src/epoll/epoll.c
+    src/epoll/slots.c
 )
 
 set(loop_kqueue_sources

@@ -267,7 +267,8 @@ typedef struct loop_options {
 #endif
 
 /*
- * Makes a loop and stores it in *loop. options may be NULL. Any thread; the thread that runs the loop uses it afterwards.
+ * Makes a loop and stores it in *loop. options may be NULL. Any thread, but not inside of a handler of pthread_atfork(3); the
+ * thread that runs the loop uses it afterwards.
  * Errors: LOOP_ENOMEM; LOOP_EMFILE, LOOP_ENFILE (no descriptor free); LOOP_EINVAL (unknown flags, or a size this library
  * does not know). *loop is NULL after an error.
  */
@@ -1077,7 +1078,8 @@ LOOP_EXTERN int loop_tcp_keepalive(loop_tcp_t *tcp, int enable, unsigned idle, u
 LOOP_EXTERN int loop_tcp_getsockname(const loop_tcp_t *tcp, struct sockaddr *name, size_t *len);
 LOOP_EXTERN int loop_tcp_getpeername(const loop_tcp_t *tcp, struct sockaddr *name, size_t *len);
 
-/* The socket, for options that have no function here; LOOP_INVALID_FD if there is none. */
+/* The socket, for options that have no function here; LOOP_INVALID_FD if there is none. Who has asked may have duplicates of it:
+ * on Linux it takes a system call more to close. */
 LOOP_EXTERN loop_os_fd_t loop_tcp_fd(const loop_tcp_t *tcp);
 
 /* ------------------------------------------------------------------------------------------------------- addresses -- */

@@ -58,14 +58,6 @@ void loop__fd_table_set(struct fd_table *table, int fd, struct desc *desc);
 /* The number has no owner from now on, if that one was it. */
 void loop__fd_table_forget(struct fd_table *table, int fd, const struct desc *desc);
 
-/* Who has the name, NULL if nobody does any more. */
-static inline struct desc *loop__fd_table_find(const struct fd_table *table, uint64_t name)
-{
-    uint32_t fd = loop__fd_name_number(name);
-
-    return fd < table->count && table->slots[fd].name == name ? table->slots[fd].desc : NULL;
-}
-
 void loop__fd_table_free(loop_t *loop, struct fd_table *table);
 
 #endif

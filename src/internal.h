@@ -346,7 +346,7 @@ LOOP_INLINE void loop__desc_queue(loop_t *loop, struct desc *desc, unsigned todo
 {
     struct ready *ready = &desc->ready;
 
-    if (ready->todo == 0) {
+    if (LOOP_LIKELY(ready->todo == 0)) {
         ready->todo = (uint16_t)todo;
         ready->found = (uint16_t)found;
         list_push(&loop->ready, &ready->link);

@@ -60,6 +60,10 @@ int loop__thread_start(struct loop__thread *thread, const char *name, void (*ent
 void loop__thread_join(struct loop__thread *thread);
 /* Tells a child of a fork from its parent. */
 uint64_t loop__process_id(void);
+/* What was made after one call of this, and before another with the same result, no child of a fork can have. But for a child
+ * that was made past fork(2): by vfork(2) or posix_spawn(3), which keeps nothing that is close-on-exec for long, _Fork(3), clone(2);
+ * or by a fork that had begun before the first loop was made. 0: nothing is known. Any thread. */
+uint32_t loop__fork_epoch(void);
 
 /* Name resolution, for threads of a pool. Errors are LOOP_EAI_* codes, or those of the system. */
 struct addrinfo;

@@ -17,6 +17,12 @@ static bool has_socket(const struct stream *tcp)
     return tcp->desc.os.fd != LOOP_INVALID_FD;
 }
 
+/* Or had one that it lost in a child of a fork. */
+static bool has_had_socket(const struct stream *tcp)
+{
+    return has_socket(tcp) || (tcp->desc.flags & DESC_ATTACHED);
+}
+
 int loop_tcp_init(loop_t *loop, loop_tcp_t *public_tcp)
 {
     struct stream *tcp = tcp_of(public_tcp);
@@ -42,6 +48,7 @@ static void keep_socket(struct stream *tcp, loop_os_fd_t fd)
 /* Gives the handle a fresh socket. */
 static int make_socket(struct stream *tcp, const struct sockaddr *addr)
 {
+    uint32_t epoch = loop__fork_epoch();
     loop_os_fd_t fd;
     int error;
 
@@ -51,6 +58,7 @@ static int make_socket(struct stream *tcp, const struct sockaddr *addr)
     if (error != 0)
         return error;
     keep_socket(tcp, fd);
+    tcp->desc.handle.made = epoch;
     return 0;
 }
 
@@ -58,6 +66,7 @@ static void drop_socket(struct stream *tcp)
 {
     loop__socket_close(tcp->desc.os.fd);
     loop__desc_set_fd(&tcp->desc, LOOP_INVALID_FD, 0);
+    tcp->desc.handle.made = 0;
 }
 
 int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
@@ -70,7 +79,7 @@ int loop_tcp_open(loop_tcp_t *public_tcp, loop_os_fd_t fd)
 
     if (error != 0)
         return error;
-    if (has_socket(tcp))
+    if (has_had_socket(tcp))
         return LOOP_EBUSY;
     error = loop__socket_probe(fd, &state);
     if (error != 0)
@@ -164,6 +173,7 @@ bool loop__tcp_acceptable(struct stream *server)
         /* The last one was not taken: loop_tcp_accept() goes on. */
         if (server->os.accepted != LOOP_INVALID_FD)
             return called;
+        server->desc.handle.made = loop__fork_epoch();
         error = loop->backend->accept(loop, &server->desc, &fd);
         if (error == LOOP_EAGAIN) {
             loop->backend->arm(loop, &server->desc, READ_EMPTY, 0);
@@ -239,12 +249,13 @@ int loop_tcp_accept(loop_tcp_t *public_server, loop_tcp_t *public_client)
         return LOOP_EINVAL;
     if (server->os.accepted == LOOP_INVALID_FD)
         return LOOP_EAGAIN;
-    if (has_socket(client))
+    if (has_had_socket(client))
         return LOOP_EBUSY;
     other = server->flags & STREAM_OTHER_TCP;
     error = loop__desc_attach(&client->desc, server->os.accepted, socket_flags(other));
     if (error != 0)
         return error;
+    client->desc.handle.made = server->desc.handle.made;
     loop__stream_set(client, STREAM_CONNECTED | other, 0);
     accepted(server);
     return 0;
@@ -456,5 +467,8 @@ int loop_tcp_getpeername(const loop_tcp_t *tcp, struct sockaddr *name, size_t *l
 
 loop_os_fd_t loop_tcp_fd(const loop_tcp_t *tcp)
 {
-    return check_socket(tcp) == 0 ? tcp_of(tcp)->desc.os.fd : LOOP_INVALID_FD;
+    if (check_socket(tcp) != 0)
+        return LOOP_INVALID_FD;
+    tcp_of(tcp)->desc.handle.made = 0; /* whoever has the number may duplicate it */
+    return tcp_of(tcp)->desc.os.fd;
 }

@@ -53,6 +53,9 @@ struct handle {
     uint8_t type;                /* loop_handle_type */
     uint8_t open;                /* the same until it is closed, then LOOP_UNKNOWN_HANDLE */
     uint8_t flags;               /* enum handle_flag */
+    /* Here, where there is room: the epoch (loop__fork_epoch()) in which the loop made the descriptor of the handle, whose number
+     * nobody has asked for; 0: others may have it. Of a listener that of the connection it has accepted. */
+    uint32_t made;
 };
 FITS(struct handle, loop_handle_t);
 

@@ -2,6 +2,8 @@
 
 #include "invariants_internal.h"
 
+#include "backend_test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -447,6 +449,8 @@ void invariants_check(loop_t *loop)
     check_results(&tally, &loop->delivered, true);
     check_phases(&tally);
     check_closing_list(&tally);
+    if (loop->backend == &loop__backend) /* not that of a test */
+        backend_check(loop);
 
     /* Threads may be about to post the others. */
     HOLDS(tally.posted_asyncs <= tally.queued_asyncs, loop);
@@ -458,4 +462,9 @@ void invariants_check(loop_t *loop)
     HOLDS(tally.settled ? tally.ops == tally.inflight : tally.ops <= tally.inflight, loop);
     HOLDS(!tally.settled || tally.ops_sum == tally.inflight_sum, loop);
     HOLDS(tally.settled ? tally.started == loop->timers.live : tally.started <= loop->timers.live, loop);
+}
+
+loop_os_fd_t invariants_number(const loop_tcp_t *tcp)
+{
+    return ((const struct desc *)(const void *)tcp)->os.fd;
 }

@@ -11,4 +11,7 @@
  */
 void invariants_check(loop_t *loop);
 
+/* The number of the handle's socket, without asking for it: whoever asks may duplicate it, which changes how it is closed. */
+loop_os_fd_t invariants_number(const loop_tcp_t *tcp);
+
 #endif

@@ -397,6 +397,7 @@ void tcp_act(struct end *e);
 void tcp_listener_act(struct end *e);
 void tcp_connected(struct end *e, int status);
 bool tcp_listen(struct end *e);
+loop_os_fd_t tcp_number(const loop_tcp_t *tcp);
 void tcp_check(struct end *e);
 void tcp_close(struct end *e);
 

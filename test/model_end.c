@@ -201,7 +201,7 @@ static bool check_opened(struct end *e, const loop_tcp_t *tcp)
     seam_opened(e->fd);
     e->tried = 0;
     e->written = 0;
-    CHECK(loop_tcp_fd(tcp) == e->fd, "the descriptor of a handle");
+    CHECK(tcp_number(tcp) == e->fd, "the descriptor of a handle");
     if (loop_tcp_is_writable(tcp))
         return true;
     CHECK(e->in->closed || (e->in->ended && e->raw_shut), "end %d: an open connection is taken for none", e->h.number);
@@ -356,7 +356,7 @@ void end_open_listener(struct end *e)
 void end_note_port(struct end *e)
 {
     if (e->pair != NULL && e->side == 0 && pair_is_dialling(e->pair) && e->pair->port == 0) {
-        loop_os_fd_t fd = e->is_tcp && e->h.life == LIFE_OPEN ? loop_tcp_fd((loop_tcp_t *)e->h.handle) : e->fd;
+        loop_os_fd_t fd = e->is_tcp && e->h.life == LIFE_OPEN ? tcp_number((loop_tcp_t *)e->h.handle) : e->fd;
 
         e->pair->port = fd != LOOP_INVALID_FD ? system_port(fd, false) : 0;
     }
@@ -400,7 +400,7 @@ void end_take_handle(struct end *e, struct mhandle *from)
     e->h.birth = from->birth;
     e->is_tcp = true;
     e->owned = true;
-    e->fd = loop_tcp_fd((loop_tcp_t *)handle);
+    e->fd = tcp_number((loop_tcp_t *)handle);
     system_small_buffers(e->fd);
     seam_opened(e->fd);
     say("the connection is that of end %d", e->h.number);

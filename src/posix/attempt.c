@@ -169,7 +169,7 @@ static enum attempt connect_start(struct op *op, int *status)
     if (*status != 0)
         return ATTEMPT_DONE;
     if (!(desc->flags & DESC_ATTACHED)) {
-        *status = loop__readiness_attach(loop, desc);
+        *status = loop->backend->attach(loop, desc);
         if (*status != 0)
             return ATTEMPT_DONE;
         desc->flags |= DESC_ATTACHED;

@@ -29,7 +29,10 @@ struct posix_desc {
     uint8_t pending;  /* of a backend that gathers changes: those of `interest` that wait to go to the kernel */
     uint16_t
         unread; /* bytes that the last edge counted, 0: it did not say. Of DESC_WATCHED: what was found and not yet told */
-    uint32_t generation;
+    union {
+        uint32_t generation; /* of the number, if that is recorded */
+        uint32_t place;      /* with epoll, of a descriptor of the loop's own */
+    };
 };
 _Static_assert(sizeof(struct posix_desc) <= LOOP_PRIVATE_DESC_WORDS * sizeof(uint64_t), "posix_desc fits");
 
@@ -72,6 +75,12 @@ bool loop__readiness_took_all(struct desc *desc, size_t n);
 static inline bool loop__readiness_drained(struct desc *desc, size_t n)
 {
     return loop__desc_short_read_drains(desc) || loop__readiness_took_all(desc, n);
+}
+
+/* Whether what is detached is closed next, by us. */
+static inline bool loop__readiness_closes_next(const struct desc *desc)
+{
+    return (desc->flags & DESC_OWNED) && (desc->handle.flags & HANDLE_CLOSING);
 }
 
 /* Registers every attached descriptor as it was, with a kernel object that knows none. An error leaves the records as they

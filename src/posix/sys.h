@@ -78,6 +78,7 @@ static inline int socket_new(int family)
     X(int, listen, (int fd, int backlog), (fd, backlog)) \
     X(int, name_thread, (const char *name), (name)) \
     X(int, poll, (struct pollfd *fds, nfds_t nfds, int timeout), (fds, nfds, timeout)) \
+    X(int, pthread_atfork, (void (*prepare)(void), void (*parent)(void), void (*child)(void)), (prepare, parent, child)) \
     X(int, pthread_cond_init, (pthread_cond_t *cond, const pthread_condattr_t *attr), (cond, attr)) \
     X(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *), void *argument), (thread, attr, entry, argument)) \
     X(int, pthread_join, (pthread_t thread, void **result), (thread, result)) \

@@ -18,7 +18,7 @@
 #define FAULT_BACKEND_WAIT_TIMED FAULT_epoll_pwait_ns
 #define FAULT_BACKEND_WAKE FAULT_write_wake_up
 
-/* Changes at once for a connection, and for closing it. */
+/* Changes at once for a connection that was given to the loop, and for closing it. */
 #define CHANGES_OF_CONNECTION 1
 #define CHANGES_OF_CLOSE 1
 
@@ -53,5 +53,8 @@ void backend_adopt_process(loop_t *loop);
 
 /* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
 void backend_hook_wake(void (*hook)(void));
+
+/* Part of invariants_check(): what only the backend knows agrees with itself. */
+void backend_check(loop_t *loop);
 
 #endif

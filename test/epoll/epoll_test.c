@@ -383,7 +383,7 @@ static void nobody_sleeps_over_what_an_early_close_brought_to_light(void **state
     }
 }
 
-/* First each of the others is asked for, then the wake-up is added, then they are. */
+/* First each of the others is asked for, then the wake-up is added, then they are. Not in every turn: each of them costs a call. */
 static void without_a_new_set_it_is_tried_again(void **state)
 {
     static const struct {
@@ -396,6 +396,7 @@ static void without_a_new_set_it_is_tried_again(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         int duplicate;
+        int turns;
 
         begin_counting();
         start_all_but_the_first();
@@ -405,8 +406,10 @@ static void without_a_new_set_it_is_tried_again(void **state)
         turn();
         assert_int_equal(fault_count(faults[i].row), faults[i].n); /* it was tried, and failed */
         assert_the_others_work();
-        fault_disarm();
-        turn();
+        forget_counts();
+        for (turns = 0; fault_count(FAULT_epoll_create1) == 0; turns++)
+            turn();
+        assert_in_range(turns, 10, 1000);
         assert_quiet();
         assert_the_others_work();
         finish_counting();

@@ -28,3 +28,8 @@ void backend_hook_wake(void (*hook)(void))
     real_post = loop__sys.PostQueuedCompletionStatus;
     loop__sys.PostQueuedCompletionStatus = hooked_post;
 }
+
+void backend_check(loop_t *loop)
+{
+    (void)loop;
+}

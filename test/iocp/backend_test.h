@@ -13,4 +13,7 @@ void backend_be_calm(void);
 /* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
 void backend_hook_wake(void (*hook)(void));
 
+/* Part of invariants_check(): what only the backend knows agrees with itself. */
+void backend_check(loop_t *loop);
+
 #endif

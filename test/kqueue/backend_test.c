@@ -52,3 +52,8 @@ void backend_hook_wake(void (*hook)(void))
     loop__sys.write = hooked_write;
     loop__sys.kevent_trigger = hooked_trigger;
 }
+
+void backend_check(loop_t *loop)
+{
+    (void)loop;
+}

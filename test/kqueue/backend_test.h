@@ -73,4 +73,7 @@ void backend_adopt_process(loop_t *loop);
 /* Calls hook, on the thread that wakes a loop, right before it does; NULL: no more. */
 void backend_hook_wake(void (*hook)(void));
 
+/* Part of invariants_check(): what only the backend knows agrees with itself. */
+void backend_check(loop_t *loop);
+
 #endif

@@ -127,7 +127,7 @@ static void a_tcp_handle_may_get_the_number_of_a_descriptor_closed_early(void **
     assert_ok(close(dup_fd) | close(old[1]) | close(tcps[1]));
 }
 
-/* The events of what the loop owns lead straight to the handle. */
+/* It has the open file, and with it the registration. */
 static void a_child_that_inherits_a_closed_descriptor_causes_no_events(void **state)
 {
     (void)state;

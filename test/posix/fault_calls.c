@@ -18,6 +18,7 @@ intptr_t fault_result(enum fault_row row, int error)
     switch (row) {
     case FAULT_getaddrinfo:
     case FAULT_getnameinfo:
+    case FAULT_pthread_atfork:
     case FAULT_pthread_cond_init:
     case FAULT_pthread_create:
     case FAULT_pthread_join:
@@ -137,6 +138,7 @@ const int *fault_errors(enum fault_row row)
     static const int listen_errors[] = {EADDRINUSE, EOPNOTSUPP, 0};
     static const int poll_errors[] = {EINTR, ENOMEM, 0};
     static const int name_thread_errors[] = {ENAMETOOLONG, 0};
+    static const int pthread_atfork_errors[] = {ENOMEM, 0};
     static const int pthread_init_errors[] = {ENOMEM, EAGAIN, 0};
     static const int pthread_create_errors[] = {EAGAIN, EPERM, 0};
     static const int pthread_join_errors[] = {EDEADLK, 0};
@@ -188,6 +190,8 @@ const int *fault_errors(enum fault_row row)
         return name_thread_errors;
     case FAULT_poll:
         return poll_errors;
+    case FAULT_pthread_atfork:
+        return pthread_atfork_errors;
     case FAULT_pthread_cond_init:
     case FAULT_pthread_mutex_init:
         return pthread_init_errors;

@@ -206,6 +206,7 @@ static void a_child_that_closed_every_descriptor_has_a_loop_all_the_same(void **
         expect(read_results[0] == LOOP_EBADF && connection_result == LOOP_EBADF);
         run_until_count(loop, &ticks, 1);
         expect(support_local_pair(fresh) == 0);
+        expect(loop_tcp_open(&tcp, fresh[0]) == LOOP_EBUSY); /* what was lost is not replaced */
         expect(loop_desc_attach(loop, &other, fresh[0], 0) == 0);
         read_on(&other, &other_op);
         expect(write(fresh[1], "x", 1) == 1);
