@@ -17,7 +17,7 @@ trap 'exit 1' HUP INT TERM
 timed='under_fire|test_race[a-z_]*\.|test_shutdown\.|test_timer\.any_sequence|\.a_deadline_that_races|\.a_loop_with_work_in_flight'
 
 # Rows about one backend, or none, about the tests' own kqueue, and scripts that build the project anew.
-alone='^(epoll|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave|spin|bench|programs)\.|^install'
+alone='^(epoll[a-z_]*|kqueue[a-z_]*|machport_kqueue|kqshim[a-z_]*|interleave|spin|bench|programs)\.|^install'
 
 fail() {
     echo "compare-suites: $*" >&2
