@@ -30,8 +30,8 @@ static void on_drain(loop_tcp_t *tcp)
 void try_open(void)
 {
     enum kind kind = (enum kind)(take() % KINDS);
-    union handle before = handles[TCP];
     bool busy = loop_tcp_fd(&handles[TCP].tcp) != LOOP_INVALID_FD;
+    union handle before = handles[TCP]; /* who has asked for the number was noted in it */
     int fd = make_fd(kind);
     int status = fcntl(fd, F_GETFL);
     int rc = loop_tcp_open(&handles[TCP].tcp, fd);
