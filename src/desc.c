@@ -11,6 +11,7 @@ int loop__desc_init(loop_t *loop, struct desc *desc, loop_handle_type type)
 
     if (error != 0)
         return error;
+    desc->handle.made = 0;
     desc->ready.kind = READY_DESC;
     desc->os.fd = LOOP_INVALID_FD;
     desc->ready.todo = 0;

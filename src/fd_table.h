@@ -23,7 +23,7 @@ struct fd_table {
     uint32_t count;
 };
 
-/* From the lowest bit on: NAME_MARK, which tells it from a pointer, 2 bits that are 0, 31 of the number, 29 of the generation. */
+/* From the lowest bit on: NAME_MARK, which tells it from names of another kind, 2 bits that are 0, 31 of the number, 29 of the generation. */
 #define NAME_MARK 2u
 #define NAME_BITS 3u
 

@@ -23,7 +23,6 @@ int loop__handle_init(loop_t *loop, struct handle *handle, loop_handle_type type
     handle->type = (uint8_t)type;
     handle->open = (uint8_t)type;
     handle->flags = HANDLE_REF;
-    handle->made = 0;
     list_push(&loop->handles, &handle->all);
     return 0;
 }

@@ -192,10 +192,9 @@ static bool is_gone(loop_t *loop, struct desc *desc)
 
 /*
  * Something is reported that belongs to nobody: its owner closed it early while a duplicate lives on, and the kernel knows no way
- * to end that registration (fact a). It would be reported for ever, level-triggered without a pause. So the epoll
- * instance is replaced as a whole; if that fails, it is tried again when as many more have come as there is room for descriptors,
- * each of which costs a call. Gives the time that is left to wait: none if more
- * was found to be closed early, and what waited for it has ended.
+ * to end that registration (fact a). It would be reported for ever, level-triggered without a pause. So the epoll instance is
+ * replaced as a whole; if that fails, it is tried again when as many more have come as there is room for descriptors, each of which
+ * costs a call. Gives the time that is left to wait: none if more was found to be closed early, and what waited for it has ended.
  */
 LOOP_APART static int64_t make_anew(loop_t *loop, int64_t timeout)
 {
@@ -387,9 +386,9 @@ static unsigned level_of(uint32_t events)
 /* An event of nobody. Edges come once for each arrival, and a new set costs a call for each descriptor: so many are let pass. */
 LOOP_APART static void stray(struct epoll_backend *backend, bool level)
 {
-    if (++backend->strays > backend->slots.count + backend->readiness.callers.count)
-        backend->stale = true;
-    if (level && !backend->irreplaceable)
+    bool many = ++backend->strays > backend->slots.count + backend->readiness.callers.count;
+
+    if (many || (level && !backend->irreplaceable))
         backend->stale = true;
 }
 

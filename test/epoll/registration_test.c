@@ -37,6 +37,11 @@ static void note_end(loop_op_t *any)
     done++;
 }
 
+static void turn(void)
+{
+    expect(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+}
+
 static void connect_it(loop_tcp_t *tcp)
 {
     struct sockaddr_storage addr;
@@ -53,7 +58,7 @@ static void connect_it(loop_tcp_t *tcp)
 /* connected has a connection, which waits at server. */
 static void connect_one(void)
 {
-    expect(loop_run(loop, LOOP_RUN_NOWAIT) >= 0); /* what was closed has ended */
+    turn(); /* what was closed has ended */
     expect(loop_tcp_init(loop, &connected) == 0);
     connect_it(&connected);
 }
@@ -64,13 +69,18 @@ static void take(void)
     expect(loop_tcp_accept(&server, &accepted) == 0);
 }
 
-static void begin(void)
+static void begin_with(loop_t *new_loop)
 {
-    loop = support_loop();
+    loop = new_loop;
     fault_begin();
     memset(&op, 0, sizeof(op));
     (void)support_listen(loop, &server, on_connection);
     connect_one();
+}
+
+static void begin(void)
+{
+    begin_with(support_loop());
 }
 
 static void finish(void)
@@ -85,6 +95,16 @@ static long calls_to_close(loop_tcp_t *tcp)
     fault_arm(FAULT_epoll_ctl, 0, 0, 0);
     expect(loop_handle_close(&tcp->handle, NULL) == 0);
     return fault_count(FAULT_epoll_ctl);
+}
+
+/* A child that comes and goes. */
+static void fork_and_go_on(void)
+{
+    pid_t child = fork_process();
+
+    if (in_child)
+        child_passed();
+    await_child(child);
 }
 
 /* Handlers of the user's, older than any loop: they run when the library has noticed the fork, and before it notices its end. */
@@ -120,17 +140,16 @@ static void add_fork_handlers(void)
 /* The first row: forks are noticed from the first loop on for which that succeeds. */
 static void where_forks_are_not_noticed_every_registration_is_ended(void **state)
 {
+    loop_t *unlucky;
+
     (void)state;
     add_fork_handlers();
     fault_begin();
     fault_arm(FAULT_pthread_atfork, 1, ENOMEM, 1);
-    loop = support_loop();
+    unlucky = support_loop();
     assert_int_equal(fault_count(FAULT_pthread_atfork), 1);
     fault_end();
-    fault_begin();
-    memset(&op, 0, sizeof(op));
-    (void)support_listen(loop, &server, on_connection);
-    connect_one();
+    begin_with(unlucky);
     take();
     assert_int_equal(calls_to_close(&accepted), 1);
     /* Another loop is luckier; but nobody knows what was before. */
@@ -147,22 +166,17 @@ static void where_forks_are_not_noticed_every_registration_is_ended(void **state
 
 static void a_registration_is_ended_while_a_fork_is_under_way(void **state)
 {
-    pid_t child;
-
     (void)state;
     add_fork_handlers();
     begin();
     take();
     calls_while_forking = -1;
     acts_while_forking = true;
-    child = fork_process();
-    if (in_child)
-        child_passed();
+    fork_and_go_on();
     acts_while_forking = false;
-    await_child(child);
     assert_int_equal(calls_while_forking, 1);
     /* What is made meanwhile may be in the child, too. */
-    assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    turn();
     connect_it(&late);
     assert_int_equal(calls_to_close(&late), 1);
     finish();
@@ -180,15 +194,6 @@ static void what_nobody_else_has_is_left_to_close(void **state)
 }
 
 static struct loop_sys real;
-
-static void fork_and_go_on(void)
-{
-    pid_t child = fork_process();
-
-    if (in_child)
-        child_passed();
-    await_child(child);
-}
 
 static int socket_and_fork(int family)
 {
@@ -221,7 +226,7 @@ static void a_fork_while_a_socket_is_made_is_one_after_it(void **state)
     assert_ok(loop_tcp_bind(&late, (struct sockaddr *)&addr, 0));
     loop__sys.socket_new = real.socket_new;
     assert_int_equal(calls_to_close(&accepted), 1); /* from before */
-    assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    turn();
     connect_it(&late);
     take();
     assert_int_equal(calls_to_close(&late), 1);
@@ -249,7 +254,7 @@ static void what_a_child_may_have_is_ended_in_both_processes(void **state)
     expect(calls_to_close(&connected) == 1);
     expect(calls_to_close(&server) == 1);
     /* What came after the fork is nobody else's. */
-    expect(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    turn();
     (void)support_listen(loop, &server, on_connection);
     connect_one();
     take();
@@ -266,14 +271,9 @@ static void what_a_child_may_have_is_ended_in_both_processes(void **state)
 
 static void a_child_may_have_what_was_accepted_before_and_taken_after_the_fork(void **state)
 {
-    pid_t child;
-
     (void)state;
     begin();
-    child = fork_process();
-    if (in_child)
-        child_passed();
-    await_child(child);
+    fork_and_go_on();
     take();
     assert_int_equal(calls_to_close(&accepted), 1);
     finish();
@@ -309,7 +309,7 @@ static void what_was_given_or_shown_may_have_duplicates(void **state)
     assert_ok(loop_tcp_init(loop, &given));
     assert_ok(loop_tcp_open(&given, fd));
     assert_int_equal(calls_to_close(&given), 1);
-    assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+    turn();
     assert_int_not_equal(loop_tcp_fd(&connected), LOOP_INVALID_FD);
     assert_int_equal(calls_to_close(&connected), 1);
     for (int asked = 0; asked < 2; asked++) {
@@ -323,7 +323,7 @@ static void what_was_given_or_shown_may_have_duplicates(void **state)
         take();
         assert_int_equal(calls_to_close(&accepted), 0);
         assert_int_equal(calls_to_close(&bound), asked);
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
     }
     assert_ok(loop_tcp_init(loop, &given));
     assert_ok(loop_tcp_open(&given, support_nonblocking_socket()));
@@ -389,7 +389,7 @@ static void until_another_event(void)
     uint64_t before = events();
 
     while (events() == before)
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
 }
 
 static void what_is_kept_unnoticed_reports_to_nobody(void **state)
@@ -405,14 +405,14 @@ static void what_is_kept_unnoticed_reports_to_nobody(void **state)
         place = loop__posix((struct desc *)(void *)&accepted)->place;
         loop__sys.close = closes[i];
         assert_int_equal(calls_to_close(&accepted), 0);
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
         memset(&accepted, 0xff, sizeof(accepted)); /* whoever follows a stale pointer will notice */
         /* Somebody else has its place among the names now, and is not disturbed. */
         assert_ok(loop_tcp_init(loop, &late));
         connect_it(&late);
         assert_int_equal(loop__posix((struct desc *)(void *)&late)->place, place);
         assert_ok(loop_tcp_read_start(&late, NULL, nothing_was_read));
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
         fault_arm(FAULT_recv, 0, 0, 0);
         assert_int_equal(loop_tcp_try_write(&connected, &(loop_buf_t){"x", 1}, 1), 1);
         until_another_event();
@@ -439,19 +439,19 @@ static void edges_of_nobody_do_not_come_for_ever(void **state)
         duplicate = dup(pair[0]);
         assert_ok(close(pair[0]));
         assert_ok(loop_handle_close(&desc.handle, NULL));
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
         fault_arm(FAULT_epoll_create1, 0, 0, 0);
         for (n = 0; fault_count(FAULT_epoll_create1) == 0; n++) {
             assert_int_equal(write(pair[1], "x", 1), 1);
             calls = fault_count_all();
-            assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+            turn();
             if (fault_count(FAULT_epoll_create1) == 0)
                 assert_int_equal(fault_count_all(), calls + 1); /* the wait, and nothing else */
         }
         assert_in_range(n, 65, 1000); /* there is room for more than 64 descriptors */
         n = (int)events();
         assert_int_equal(write(pair[1], "x", 1), 1);
-        assert_true(loop_run(loop, LOOP_RUN_NOWAIT) >= 0);
+        turn();
         assert_int_equal(events(), n);
         assert_ok(close(duplicate) | close(pair[1]));
     }
